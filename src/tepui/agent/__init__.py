@@ -1,0 +1,1 @@
+"""The agent: one machine of the cluster, its tasks and its resources."""

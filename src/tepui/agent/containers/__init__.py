@@ -1,0 +1,1 @@
+"""Containers put to work: what one is asked to be, and the runtimes that start, watch and end it."""

@@ -1,0 +1,344 @@
+"""Runs containers as processes under the launcher: the agent's side of its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from functools import partial
+from typing import TypeVar
+
+from msgspec import json
+
+from tepui.agent.containers.link import Head, Hello, Link
+from tepui.agent.containers.messages import (
+    Launch,
+    Notes,
+    Nothing,
+    Request,
+    Row,
+    Rows,
+    encode,
+    exited,
+    found,
+    launch_request,
+)
+from tepui.agent.containers.runtime import OnExit
+from tepui.agent.containers.spec import Capabilities, ContainerSpec, Found, Started, Usage
+from tepui.agent.containers.starting import LauncherConfig, open_socket, start_launcher
+from tepui.agent.launcher.frames import PROTOCOL_VERSION
+from tepui.base.errors import HostError
+
+ASK_S = 30.0
+LAUNCH_S = 60.0  # a working directory on a file server that hangs
+END_S = 30.0  # the launcher itself takes at most 20
+HELLO_S = 10.0
+CONNECT_TRIES = 3  # a launcher that was ending when it was reached counts as one
+PENDING_MAX = 20_000
+LOST_TEXT = "the launcher was killed, and its containers were ended when a new one began"
+
+T = TypeVar("T")
+
+
+class Pending:
+    """A request without its answer yet: kept whole, so that it can be sent again."""
+
+    __slots__ = ("answer", "body", "launches")
+
+    def __init__(self, body: bytes, answer: asyncio.Future[bytes], launches: str) -> None:
+        self.body = body
+        self.answer = answer
+        self.launches = launches  # the container's id, or ''
+
+
+class ProcessRuntime:
+    """A `Runtime` of plain processes, in cgroups where the machine has them.
+
+    The launcher is started when there is none. When the connection breaks it is made anew, once, and what was
+    asked is asked again where it had not happened; when that fails every waiting call raises, and the next
+    call tries again. When the launcher itself was killed its containers are gone: each is told as exited by
+    SIGKILL.
+    """
+
+    def __init__(self, config: LauncherConfig, on_exit: OnExit) -> None:
+        self._config = config
+        self._on_exit = on_exit
+        self._lock = asyncio.Lock()  # held while connecting
+        self._link: Link | None = None
+        self._hello: Hello | None = None
+        self._settling: asyncio.Future[bytes] | None = None  # what a new connection waits for
+        self._early: dict[str, Row] = {}  # exits heard before the list was looked at
+        self._last_n = 0
+        self._pending: dict[int, Pending] = {}
+        self._found: dict[str, Row] | None = None  # what was there, until `recover` returns it
+        self._first = True
+        self._alive: set[str] = set()
+        self._told: set[str] = set()  # exits told and not forgotten
+        self._abandoned: set[str] = set()  # launches that took too long: nobody wants their exits
+        self._restoring: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # Runtime
+
+    async def recover(self) -> list[Found]:
+        """Return all containers there are."""
+        await self._connected()
+        rows, self._found = self._found or {}, None
+        self._alive.update(name for name, row in rows.items() if not row.exited)
+        self._told.update(name for name, row in rows.items() if row.exited)
+        return [found(row) for row in rows.values()]
+
+    async def launch(self, spec: ContainerSpec) -> Started:
+        """Start a container."""
+        await self._connected()
+        name = spec.container_id
+        try:
+            answer = await self._ask(launch_request(spec, self._next()), name, LAUNCH_S)
+        except TimeoutError:
+            self._abandoned.add(name)
+            self._send(Request(self._next(), "destroy", name))
+            cause = f"its program was not reached within {LAUNCH_S:.0f} s"
+            raise HostError("launch", f"'{name}'", cause) from None
+        return json.decode(answer, type=Started)
+
+    async def signal(self, container_id: str, signum: int) -> None:
+        """Send a signal to every process of the container."""
+        await self._request("signal", Nothing, container_id, signum=signum)
+
+    async def destroy(self, container_id: str) -> None:
+        """Kill every process of the container."""
+        await self._request("destroy", Nothing, container_id)
+
+    async def update(self, container_id: str, cpus_milli: int, mem_bytes: int) -> tuple[str, ...]:
+        """Set new limits."""
+        await self._connected()
+        request = Request(
+            self._next(), "update", container_id, cpus_milli=cpus_milli, mem_bytes=mem_bytes
+        )
+        return (await self._answer(request, Notes)).notes
+
+    async def usage(self, container_id: str) -> Usage:
+        """Return what a running container uses."""
+        return await self._request("usage", Usage, container_id)
+
+    async def forget(self, container_id: str) -> None:
+        """Nothing of the container is kept."""
+        await self._request("forget", Nothing, container_id)
+        self._told.discard(container_id)
+
+    def capabilities(self) -> Capabilities:
+        """Return what this machine enforces; known after `recover`."""
+        assert self._hello is not None, "recover is called first"
+        return Capabilities(self._hello.enforced, self._hello.unenforced)
+
+    # Ending
+
+    @property
+    def launcher_pid(self) -> int:
+        """The launcher's process, for the agent's own metrics; 0 before the first connection."""
+        return self._hello.pid if self._hello is not None else 0
+
+    async def close(self) -> None:
+        """Leave the launcher and its containers to the next agent."""
+        self._closed = True
+        if self._restoring is not None:
+            self._restoring.cancel()
+        link = self._link
+        if link is not None:
+            link.close()
+            await link.ended.wait()
+
+    async def end(self) -> None:
+        """End all containers and the launcher: an agent that leaves for good leaves nothing behind.
+
+        The exits are told as ever; what was not forgotten stays on disk.
+        """
+        link = await self._connected()
+        self._closed = True
+        link.send(json.encode(Request(self._next(), "end")))
+        try:
+            async with asyncio.timeout(END_S):
+                await link.ended.wait()
+        except TimeoutError:
+            raise HostError(
+                "end", "the launcher", f"it is still there after {END_S:.0f} s"
+            ) from None
+
+    # Asking
+
+    def _next(self) -> int:
+        self._last_n += 1
+        return self._last_n
+
+    async def _request(self, do: str, answer: type[T], container_id: str, signum: int = 0) -> T:
+        await self._connected()
+        return await self._answer(Request(self._next(), do, container_id, signum), answer)
+
+    async def _answer(self, request: Request, answer: type[T]) -> T:
+        try:
+            return json.decode(await self._ask(request, "", ASK_S), type=answer)
+        except TimeoutError:
+            cause = f"the launcher did not answer within {ASK_S:.0f} s"
+            raise HostError(request.do, f"'{request.container_id}'", cause) from None
+
+    async def _ask(self, request: Request | Launch, launches: str, timeout_s: float) -> bytes:
+        body = encode(request)
+        if len(self._pending) >= PENDING_MAX:
+            raise HostError(request.do, "the launcher", f"{PENDING_MAX} requests wait for it")
+        pending = Pending(body, asyncio.get_running_loop().create_future(), launches)
+        self._pending[request.n] = pending
+        if self._link is not None:  # else it goes out when the connection is there again
+            self._link.send(body)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await pending.answer
+        finally:
+            del self._pending[request.n]
+
+    def _send(self, request: Request) -> None:
+        if self._link is not None:
+            self._link.send(json.encode(request))
+
+    def _received(self, head: Head, body: bytes) -> None:
+        if head.event:
+            self._heard(head.event, body)
+            return
+        pending = self._pending.get(head.n)
+        if pending is None or pending.answer.done():
+            return
+        if head.fault is not None:
+            pending.answer.set_exception(HostError(*head.fault))
+        else:
+            if pending.launches:
+                self._alive.add(pending.launches)  # before its exit, which may be in the same read
+            pending.answer.set_result(body)
+
+    def _heard(self, event: str, body: bytes) -> None:
+        if event == "hello":
+            if self._settling is not None and not self._settling.done():
+                self._settling.set_result(body)
+        elif event == "exited":
+            row = json.decode(body, type=Row)
+            if self._found is not None:
+                self._found[row.container_id] = row  # `recover` will return it
+            elif self._link is not None:
+                self._tell(row)
+            else:
+                self._early[row.container_id] = row
+
+    def _tell(self, row: Row) -> None:
+        name = row.container_id
+        self._alive.discard(name)
+        if name in self._abandoned:
+            self._abandoned.discard(name)
+            self._send(Request(self._next(), "forget", name))
+        elif name not in self._told:
+            self._told.add(name)
+            self._on_exit(exited(row))
+
+    # Connecting
+
+    async def _connected(self) -> Link:
+        async with self._lock:
+            if self._closed:
+                raise HostError("ask", "the launcher", "this runtime was closed")
+            if self._link is None:
+                self._link = await self._connect()
+            return self._link
+
+    async def _connect(self) -> Link:
+        cause = ""
+        for _ in range(CONNECT_TRIES):
+            try:
+                connection = open_socket(self._config.runtime_directory)
+            except OSError as error:
+                cause = str(error)
+                await start_launcher(self._config)
+                continue
+            loop = asyncio.get_running_loop()
+            self._settling = loop.create_future()
+            link = Link(self._received, self._lost)
+            self._early.clear()
+            connection.setblocking(False)
+            await loop.create_connection(partial(_same, link), sock=connection)
+            try:
+                async with asyncio.timeout(HELLO_S):
+                    await self._settle(link)
+            except (TimeoutError, ConnectionError) as error:
+                cause = str(error) or "it does not answer"
+                link.close()
+                continue
+            except HostError:
+                link.close()
+                raise
+            return link
+        raise HostError("connect to", f"'{self._config.runtime_directory}'", cause)
+
+    async def _settle(self, link: Link) -> None:
+        """Make what is known here agree with the launcher, and ask again what it did not do."""
+        assert self._settling is not None, "set before the connection was made"
+        hello = json.decode(await self._settling, type=Hello)
+        if hello.version != PROTOCOL_VERSION:
+            cause = f"it speaks version {hello.version}, this agent {PROTOCOL_VERSION}"
+            raise HostError("talk to", f"the launcher {hello.pid}", cause)
+        self._hello = hello
+        self._settling = asyncio.get_running_loop().create_future()
+        n = self._next()
+        self._pending[n] = Pending(b"", self._settling, "")
+        try:
+            link.send(json.encode(Request(n, "list")))
+            answer = await self._settling
+        finally:
+            del self._pending[n]
+            self._settling = None
+        rows = {row.container_id: row for row in json.decode(answer, type=Rows).containers}
+        rows.update(self._early)
+        self._link = link
+        if self._first:
+            self._first = False
+            self._found = rows
+        for pending in list(self._pending.values()):
+            row = rows.get(pending.launches)
+            if row is None:
+                link.send(pending.body)
+            elif not pending.answer.done():
+                started = Started(row.container_id, row.pid, row.start_time)
+                pending.answer.set_result(json.encode(started))
+                self._alive.add(row.container_id)
+        if self._found is None:
+            self._compare(rows)
+
+    def _compare(self, rows: dict[str, Row]) -> None:
+        """Tell the exits that happened while there was no connection."""
+        for name in sorted(self._alive - rows.keys()):
+            self._tell(Row(name, 0, 0, wait_status=signal.SIGKILL, text=LOST_TEXT))
+        for row in rows.values():
+            if row.exited:
+                self._tell(row)
+
+    def _lost(self, link: Link) -> None:
+        if self._link is not link:
+            if self._settling is not None and not self._settling.done():
+                lost = ConnectionError("the launcher closed the connection")
+                self._settling.set_exception(lost)
+            return
+        self._link = None
+        if not self._closed:
+            self._restoring = asyncio.get_running_loop().create_task(self._restore())
+        else:
+            self._fail_pending(HostError("ask", "the launcher", "this runtime was closed"))
+
+    async def _restore(self) -> None:
+        """Connect anew, once: a container's exit must be heard also when nothing is asked."""
+        try:
+            await self._connected()
+        except HostError as error:
+            self._fail_pending(error)
+
+    def _fail_pending(self, error: HostError) -> None:
+        for pending in list(self._pending.values()):
+            if not pending.answer.done():
+                pending.answer.set_exception(error)
+
+
+def _same(link: Link) -> Link:
+    return link

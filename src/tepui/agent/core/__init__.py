@@ -1,0 +1,1 @@
+"""Decides all that an agent does: launches, executors, updates, kills, checks, views."""

@@ -1,0 +1,73 @@
+"""The environment, directory and user of tasks and executors.
+
+Source: Mesos slave/containerizer/containerizer.cpp (executorEnvironment), slave/paths.hpp.
+"""
+
+from __future__ import annotations
+
+from tepui.agent.core.durations import format_ms, to_ms
+from tepui.agent.core.state import Executor, Framework, State
+from tepui.wire import mesos
+
+PATH = (
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Mesos: os::host_default_path
+)
+SUBSCRIPTION_BACKOFF_MAX_MS = 2_000  # Mesos: EXECUTOR_REREGISTRATION_TIMEOUT
+
+
+def environment_of(
+    state: State, framework: Framework, executor: Executor, command: mesos.CommandInfo
+) -> dict[str, str]:
+    """What the process finds in its environment; the command's own variables win."""
+    settings = state.settings
+    variables = {
+        "PATH": PATH,
+        "LIBPROCESS_IP": settings.ip,
+        "LIBPROCESS_PORT": "0",
+        "MESOS_AGENT_ENDPOINT": settings.address,
+        "MESOS_CHECKPOINT": "1" if framework.info.checkpoint else "0",
+        "MESOS_DIRECTORY": executor.directory,
+        "MESOS_EXECUTOR_ID": executor.id,
+        "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": format_ms(shutdown_grace_ms(state, executor)),
+        "MESOS_FRAMEWORK_ID": framework.id,
+        "MESOS_HTTP_COMMAND_EXECUTOR": "0",
+        "MESOS_SANDBOX": executor.directory,
+        "MESOS_SLAVE_ID": state.agent_id.value,
+        "MESOS_SLAVE_PID": settings.pid,
+    }
+    if executor.built_in:
+        variables["MESOS_ALLOCATION_ROLE"] = executor.role
+    if framework.info.checkpoint:
+        variables["MESOS_RECOVERY_TIMEOUT"] = format_ms(settings.recovery_timeout_ms)
+        variables["MESOS_SUBSCRIPTION_BACKOFF_MAX"] = format_ms(SUBSCRIPTION_BACKOFF_MAX_MS)
+    return variables | own_variables(command)
+
+
+def own_variables(command: mesos.CommandInfo) -> dict[str, str]:
+    """The variables that the command itself sets. Secrets are not resolved by this agent."""
+    given = () if command.environment is None else command.environment.variables
+    return {one.name: one.value for one in given if one.value is not None}
+
+
+def shutdown_grace_ms(state: State, executor: Executor) -> int:
+    """How long the executor may take to shut down."""
+    own = executor.info.shutdown_grace_period
+    return state.settings.executor_shutdown_grace_period_ms if own is None else to_ms(own)
+
+
+def directory_of(state: State, framework_id: str, executor_id: str, container_id: str) -> str:
+    """The sandbox of one run."""
+    root = f"{state.settings.work_dir}/slaves/{state.agent_id.value}"
+    return f"{root}/frameworks/{framework_id}/executors/{executor_id}/runs/{container_id}"
+
+
+def virtual_path_of(framework_id: str, executor_id: str) -> str:
+    """The path by which /files knows the sandbox of the last run."""
+    return f"/frameworks/{framework_id}/executors/{executor_id}/runs/latest"
+
+
+def user_of(state: State, framework: Framework, command: mesos.CommandInfo) -> str | None:
+    """The user to run as: the command's, else the framework's; None: the agent's own."""
+    if not state.settings.switch_user:
+        return None
+    return command.user or framework.info.user or None

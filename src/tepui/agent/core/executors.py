@@ -1,0 +1,380 @@
+"""Executors that subscribe: their containers, calls and events, and how they are shut down.
+
+    sandbox ─▶ container ─▶ REGISTERING ─▶ SUBSCRIBE ─▶ RUNNING ─▶ SHUTDOWN ─▶ its process ends
+                                 │ 1 min                                │ 5 s
+                                 ▼                                      ▼
+                             destroyed                              destroyed
+
+Tasks wait until the executor has subscribed. There is one container per framework and executor id.
+
+Source: Mesos slave.cpp (subscribe, shutdownExecutor), slave/validation.cpp; recorded answers.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from tepui.agent.core import lives, updates
+from tepui.agent.core.actions import (
+    AbandonSandbox,
+    AcceptExecutor,
+    AnswerExecutor,
+    CloseExecutor,
+    DestroyContainer,
+    LaunchContainer,
+    Limits,
+    SendToExecutor,
+    UpdateContainer,
+)
+from tepui.agent.core.durations import format_ms
+from tepui.agent.core.effects import AgentStep, note, send
+from tepui.agent.core.environment import environment_of, shutdown_grace_ms, user_of
+from tepui.agent.core.events import (
+    ExecutorCalled,
+    ExecutorLeft,
+    ExecutorSubscribed,
+    HeartbeatDue,
+    RegistrationExpired,
+    ShutdownGraceEnded,
+)
+from tepui.agent.core.limits import limits_of
+from tepui.agent.core.state import TERMINAL, Ending, Executor, Framework, Phase, State, Task
+from tepui.wire import executor as api
+from tepui.wire import link, mesos
+
+NO_COMMAND = mesos.CommandInfo()
+
+
+def run_tasks(
+    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: AgentStep
+) -> None:
+    """The tasks are queued for their executor, which is launched when it is not there."""
+    assert message.executor is not None
+    executor = framework.executors.get(message.executor.executor_id.value)
+    if executor is None:
+        executor = _launch(state, framework, message, now_ms, step)
+    elif executor.phase in (Phase.TERMINATING, Phase.TERMINATED):
+        _refuse(state, framework, executor, message, now_ms, step)
+        return
+    for info in message.tasks:
+        task = lives.add_task(framework, executor, info)
+        executor.queued.append(task.id)
+    if executor.connection is not None:
+        _deliver(state, framework, executor, step)
+
+
+def start_container(
+    state: State, framework: Framework, executor: Executor, step: AgentStep
+) -> None:
+    """The sandbox is ready: the container is being launched."""
+    command = executor.info.command or NO_COMMAND
+    executor.phase = Phase.LAUNCHING
+    executor.limits = _limits(state, framework, executor)
+    step.then.append(
+        LaunchContainer(
+            executor.container_id,
+            executor.directory,
+            command,
+            executor.info.container,
+            environment_of(state, framework, executor, command),
+            user_of(state, framework, command),
+            executor.limits,
+        )
+    )
+
+
+def started(state: State, executor: Executor, now_ms: int, step: AgentStep) -> None:
+    """The process runs; it may have subscribed already."""
+    if executor.phase is Phase.LAUNCHING:
+        executor.phase = Phase.REGISTERING
+        timeout_ms = state.settings.executor_registration_timeout_ms
+        due = RegistrationExpired(executor.container_id)
+        executor.registration_timer = state.timers.set(now_ms + timeout_ms, due)
+
+
+def registration_expired(
+    state: State, event: RegistrationExpired, now_ms: int, step: AgentStep
+) -> None:
+    executor = state.containers.get(event.container_id)
+    if executor is None or executor.phase is not Phase.REGISTERING:
+        return
+    timeout = format_ms(state.settings.executor_registration_timeout_ms)
+    executor.phase = Phase.TERMINATING
+    executor.ending = Ending(
+        mesos.TaskState.TASK_FAILED,
+        mesos.TaskStatus.Reason.REASON_EXECUTOR_REGISTRATION_TIMEOUT,
+        f"Executor did not register within {timeout}",
+    )
+    step.then.append(DestroyContainer(executor.container_id))
+
+
+# Shutting down
+
+
+def shut_down(state: State, executor: Executor, now_ms: int, step: AgentStep) -> None:
+    """The executor is asked to end, and will be ended when it does not in time."""
+    assert not executor.built_in
+    match executor.phase:
+        case Phase.TERMINATING | Phase.TERMINATED:
+            return
+        case Phase.PREPARING:
+            step.then.append(AbandonSandbox(executor.container_id))
+            lives.executor_ended(state, executor, lives.STATUS_UNKNOWN, now_ms, step)
+            return
+        case Phase.LAUNCHING:
+            executor.phase = Phase.TERMINATING
+            step.then.append(DestroyContainer(executor.container_id))
+            return
+    executor.phase = Phase.TERMINATING
+    if executor.connection is not None:
+        _send(executor, api.Event(type=api.Event.Type.SHUTDOWN), step)
+    due = ShutdownGraceEnded(executor.container_id)
+    due_ms = now_ms + shutdown_grace_ms(state, executor)
+    executor.shutdown_timer = state.timers.set(due_ms, due)
+
+
+def shutdown_grace_ended(
+    state: State, event: ShutdownGraceEnded, now_ms: int, step: AgentStep
+) -> None:
+    if event.container_id in state.containers:
+        step.then.append(DestroyContainer(event.container_id))
+
+
+# Calls of executors
+
+
+def executor_subscribed(
+    state: State, event: ExecutorSubscribed, now_ms: int, step: AgentStep
+) -> None:
+    """The stream begins with SUBSCRIBED, and what was queued follows."""
+    found = _find(state, event.call)
+    if isinstance(found, str):
+        step.then.append(AnswerExecutor(event.connection, 400, found))
+        return
+    framework, executor = found
+    assert event.call.subscribe is not None
+    if executor.connection is not None:  # a newer stream takes the place of the older
+        step.then.append(CloseExecutor(executor.connection))
+        del state.connections[executor.connection]
+    executor.connection = event.connection
+    state.connections[event.connection] = executor.container_id
+    step.then.append(AcceptExecutor(event.connection))
+    if executor.phase in (Phase.TERMINATING, Phase.TERMINATED):
+        _send(executor, api.Event(type=api.Event.Type.SHUTDOWN), step)
+        return
+    state.timers.cancel(executor.registration_timer)
+    executor.registration_timer = None
+    executor.phase = Phase.RUNNING
+    for update in event.call.subscribe.unacknowledged_updates:
+        if _fault_of_update(event.call, update.status) is None:
+            _take_update(state, framework, executor, update.status, now_ms, step)
+    subscribed = api.Event.Subscribed(
+        executor_info=executor.info,
+        framework_info=framework.info,
+        agent_info=state.info,
+        container_id=mesos.ContainerID(value=executor.container_id),
+    )
+    _send(executor, api.Event(type=api.Event.Type.SUBSCRIBED, subscribed=subscribed), step)
+    _schedule_heartbeat(state, executor, now_ms)
+    if not executor.ever_sent and not executor.queued:
+        shut_down(state, executor, now_ms, step)  # its tasks were killed before it came
+        return
+    _deliver(state, framework, executor, step)
+
+
+def executor_called(state: State, event: ExecutorCalled, now_ms: int, step: AgentStep) -> None:
+    """Any call but SUBSCRIBE is answered, and done."""
+    found = _find(state, event.call)
+    if isinstance(found, str):
+        step.then.append(AnswerExecutor(event.request, 400, found))
+        return
+    framework, executor = found
+    if executor.phase in (Phase.PREPARING, Phase.LAUNCHING, Phase.REGISTERING):
+        step.then.append(AnswerExecutor(event.request, 403, "Executor is not subscribed"))
+        return
+    call = event.call
+    if call.update is not None and call.type is api.Call.Type.UPDATE:
+        fault = _fault_of_update(call, call.update.status)
+        if fault is not None:
+            state.counters.invalid_status_updates += 1
+            text = f"Failed to validate Executor::Call: {fault}"
+            step.then.append(AnswerExecutor(event.request, 400, text))
+            return
+        _take_update(state, framework, executor, call.update.status, now_ms, step)
+    elif call.message is not None and call.type is api.Call.Type.MESSAGE:
+        send(step, link.ExecutorMessage(framework.id, executor.id, call.message.data))
+    elif call.type is not api.Call.Type.HEARTBEAT:
+        step.then.append(AnswerExecutor(event.request, 501, "501 Not Implemented."))
+        return
+    step.then.append(AnswerExecutor(event.request, 202, ""))
+
+
+def executor_left(state: State, event: ExecutorLeft, now_ms: int, step: AgentStep) -> None:
+    """The executor may come back; only its process's end ends it."""
+    container_id = state.connections.pop(event.connection, None)
+    executor = None if container_id is None else state.containers.get(container_id)
+    if executor is not None:
+        executor.connection = None
+        state.timers.cancel(executor.heartbeat_timer)
+        executor.heartbeat_timer = None
+
+
+def heartbeat_due(state: State, event: HeartbeatDue, now_ms: int, step: AgentStep) -> None:
+    executor = state.containers.get(event.container_id)
+    if executor is not None and executor.connection is not None:
+        _send(executor, api.Event(type=api.Event.Type.HEARTBEAT), step)
+        _schedule_heartbeat(state, executor, now_ms)
+
+
+def _launch(
+    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: AgentStep
+) -> Executor:
+    info = message.executor
+    assert info is not None
+    command = info.command or NO_COMMAND
+    info = structs.replace(info, framework_id=mesos.FrameworkID(framework.id))
+    return lives.begin_executor(
+        state,
+        framework,
+        info,
+        role=message.role,
+        command=None,
+        limits=limits_of(info.resources, message.tasks, cfs=state.settings.cgroups_enable_cfs),
+        user=user_of(state, framework, command),
+        uris=command.uris,
+        now_ms=now_ms,
+        step=step,
+    )
+
+
+def _refuse(
+    state: State,
+    framework: Framework,
+    executor: Executor,
+    message: link.RunTasks,
+    now_ms: int,
+    step: AgentStep,
+) -> None:
+    """The executor ends: these tasks never ran (Mesos: slave.cpp, __run)."""
+    is_aware = framework.has(updates.PARTITION_AWARE)
+    task_state = mesos.TaskState.TASK_GONE if is_aware else mesos.TaskState.TASK_LOST
+    reason = mesos.TaskStatus.Reason.REASON_EXECUTOR_TERMINATED
+    text = f"Executor {executor.phase.lower()}"
+    for info in message.tasks:
+        task = Task(info, executor.id)
+        framework.tasks[task.id] = task
+        updates.report_from_agent(state, framework, task, task_state, reason, text, now_ms, step)
+
+
+def _deliver(state: State, framework: Framework, executor: Executor, step: AgentStep) -> None:
+    """All queued tasks are sent, the container's limits first."""
+    if not executor.queued:
+        return
+    _fit_container(state, framework, executor, step)
+    for task_id in executor.queued:
+        launch = api.Event.Launch(task=framework.tasks[task_id].info)
+        _send(executor, api.Event(type=api.Event.Type.LAUNCH, launch=launch), step)
+    executor.queued.clear()
+    executor.ever_sent = True
+
+
+def _fit_container(state: State, framework: Framework, executor: Executor, step: AgentStep) -> None:
+    """The container has what the tasks that still run need."""
+    limits = _limits(state, framework, executor)
+    if executor.phase is Phase.RUNNING and limits != executor.limits:
+        executor.limits = limits
+        step.then.append(UpdateContainer(executor.container_id, limits))
+
+
+def _limits(state: State, framework: Framework, executor: Executor) -> Limits:
+    tasks = [framework.tasks[task_id] for task_id in executor.tasks]
+    running = [task.info for task in tasks if task.state not in TERMINAL]
+    return limits_of(executor.info.resources, running, cfs=state.settings.cgroups_enable_cfs)
+
+
+def _find(state: State, call: api.Call) -> tuple[Framework, Executor] | str:
+    """The caller, or the sentence that refuses it."""
+    framework = state.frameworks.get(call.framework_id.value)
+    if framework is None:
+        return "Framework cannot be found"
+    executor = framework.executors.get(call.executor_id.value)
+    if executor is None or executor.built_in or executor.container_id not in state.containers:
+        return "Executor cannot be found"
+    return framework, executor
+
+
+def _fault_of_update(call: api.Call, status: mesos.TaskStatus) -> str | None:
+    """The rule of Mesos that the update breaks (slave/validation.cpp)."""
+    executor_id, framework_id = call.executor_id.value, call.framework_id.value
+    caller = f"executor {executor_id} of framework {framework_id}"
+    if status.uuid is None:
+        return "Expecting 'uuid' to be present"
+    if len(status.uuid) != 16:
+        return "Not a valid UUID"
+    if status.executor_id is not None and status.executor_id.value != executor_id:
+        return (
+            f"ExecutorID in Call: {executor_id} does not match ExecutorID in TaskStatus:"
+            f" {status.executor_id.value}"
+        )
+    if status.source is not updates.SOURCE_EXECUTOR:
+        return f"Received Call from {caller} with invalid source, expecting 'SOURCE_EXECUTOR'"
+    if status.state is mesos.TaskState.TASK_STAGING:
+        return f"Received TASK_STAGING from {caller} which is not allowed"
+    return None
+
+
+def _take_update(
+    state: State,
+    framework: Framework,
+    executor: Executor,
+    status: mesos.TaskStatus,
+    now_ms: int,
+    step: AgentStep,
+) -> None:
+    """The update is in its task's stream and acknowledged to the executor.
+
+    One that came before is only acknowledged again; one of a task that has ended changes nothing.
+    """
+    assert status.uuid is not None
+    task = framework.tasks.get(status.task_id.value)
+    if task is None or task.executor_id != executor.id:
+        note(step, "update_of_unknown_task", executor=executor.id, task=status.task_id.value)
+    elif status.uuid not in task.taken:
+        task.taken.add(status.uuid)
+        is_over = task.state in TERMINAL
+        container = _container_status(state, executor, status.container_status)
+        status = structs.replace(status, container_status=container)
+        updates.report(state, framework, task, status, now_ms, step)
+        if not is_over and task.state in TERMINAL:
+            _fit_container(state, framework, executor, step)
+    assert status.uuid is not None
+    acknowledged = api.Event.Acknowledged(task_id=status.task_id, uuid=status.uuid)
+    event = api.Event(type=api.Event.Type.ACKNOWLEDGED, acknowledged=acknowledged)
+    if executor.connection is not None:
+        _send(executor, event, step)
+
+
+def _container_status(
+    state: State, executor: Executor, given: mesos.ContainerStatus | None
+) -> mesos.ContainerStatus:
+    """What the executor says of the container comes before what the agent knows."""
+    known = updates.container_status(state, executor)
+    if given is None:
+        return known
+    return structs.replace(
+        given,
+        container_id=given.container_id or known.container_id,
+        network_infos=given.network_infos or known.network_infos,
+        executor_pid=given.executor_pid or known.executor_pid,
+    )
+
+
+def _schedule_heartbeat(state: State, executor: Executor, now_ms: int) -> None:
+    state.timers.cancel(executor.heartbeat_timer)
+    due = HeartbeatDue(executor.container_id)
+    executor.heartbeat_timer = state.timers.set(now_ms + state.settings.heartbeat_ms, due)
+
+
+def _send(executor: Executor, event: api.Event, step: AgentStep) -> None:
+    assert executor.connection is not None
+    step.then.append(SendToExecutor(executor.connection, event))

@@ -1,0 +1,81 @@
+"""What the master says of whole frameworks and executors.
+
+Source: Mesos slave.cpp (shutdownFramework, shutdownExecutor, schedulerMessage).
+"""
+
+from __future__ import annotations
+
+from tepui.agent.core import executors, kills, lives, updates
+from tepui.agent.core.actions import SendToExecutor
+from tepui.agent.core.effects import AgentStep, note
+from tepui.agent.core.environment import shutdown_grace_ms
+from tepui.agent.core.state import Executor, Framework, State
+from tepui.wire import executor as api
+from tepui.wire import link, mesos
+
+
+def update_framework(
+    state: State, message: link.UpdateFramework, now_ms: int, step: AgentStep
+) -> None:
+    """The framework's info is the new one."""
+    assert message.framework.id is not None
+    framework = state.frameworks.get(message.framework.id.value)
+    if framework is not None:
+        framework.info = message.framework
+
+
+def shut_down_framework(
+    state: State, message: link.ShutdownFramework, now_ms: int, step: AgentStep
+) -> None:
+    """Its executors are ending; no update of it is sent or kept any more."""
+    framework = state.frameworks.get(message.framework_id)
+    if framework is None or framework.ending:
+        return
+    framework.ending = True
+    for task in tuple(framework.tasks.values()):
+        updates.drop(state, task)
+        if task.executor_id not in framework.executors:
+            del framework.tasks[task.id]
+    for executor in tuple(framework.executors.values()):
+        if executor.container_id not in state.containers:
+            lives.settle(state, framework, executor, now_ms, step)
+        else:
+            _shut_down(state, framework, executor, now_ms, step)
+    lives.settle_framework(state, framework)
+
+
+def shut_down_executor(
+    state: State, message: link.ShutdownExecutor, now_ms: int, step: AgentStep
+) -> None:
+    """The executor is ending; one that is not here is left alone."""
+    framework = state.frameworks.get(message.framework_id)
+    executor = state.executor(message.framework_id, message.executor_id)
+    if framework is None or executor is None or executor.container_id not in state.containers:
+        note(step, "shutdown_of_unknown_executor", executor=message.executor_id)
+        return
+    _shut_down(state, framework, executor, now_ms, step)
+
+
+def scheduler_said(
+    state: State, message: link.SchedulerMessage, now_ms: int, step: AgentStep
+) -> None:
+    """The executor has the bytes, if it is subscribed; else they are lost."""
+    executor = state.executor(message.framework_id, message.executor_id)
+    if executor is None or executor.connection is None:
+        state.counters.invalid_framework_messages += 1
+        note(step, "message_without_executor", executor=message.executor_id)
+        return
+    state.counters.valid_framework_messages += 1
+    event = api.Event(type=api.Event.Type.MESSAGE, message=api.Event.Message(data=message.data))
+    step.then.append(SendToExecutor(executor.connection, event))
+
+
+def _shut_down(
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+) -> None:
+    if not executor.built_in:
+        executors.shut_down(state, executor, now_ms, step)
+        return
+    grace = mesos.DurationInfo(nanoseconds=shutdown_grace_ms(state, executor) * 1_000_000)
+    policy = mesos.KillPolicy(grace_period=grace)
+    kills.kill_command(state, framework, executor, policy, now_ms, step)

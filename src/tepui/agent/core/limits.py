@@ -1,0 +1,58 @@
+"""What the container of an executor may use: the sum of the executor's and its tasks'.
+
+A task may name limits above its resources, `Infinity` included; without them its memory is its
+limit, and its cpus are a share only, unless `--cgroups_enable_cfs` says otherwise.
+
+Source: Mesos docs/nested-container-and-task-group.md, slave.cpp (computeExecutorLimits).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import isinf
+
+from tepui.agent.core.actions import Limits
+from tepui.resources import Resources
+from tepui.wire import mesos
+
+MIB = 1024 * 1024
+Part = tuple[tuple[mesos.Resource, ...], Mapping[str, mesos.Value.Scalar]]
+
+
+def limits_of(
+    executor: tuple[mesos.Resource, ...], tasks: Iterable[mesos.TaskInfo], *, cfs: bool
+) -> Limits:
+    """The limits of a container with this executor and these tasks."""
+    parts: list[Part] = [(executor, {})]
+    parts += [(task.resources, task.limits) for task in tasks]
+    cpus_milli = mem_milli = disk_milli = 0
+    cpus_limit_milli: int | None = 0
+    mem_limit_milli: int | None = 0
+    is_cpu_limited = cfs
+    for wire, limits in parts:
+        resources = Resources.of(wire)
+        cpus, mem = resources.scalar("cpus"), resources.scalar("mem")
+        cpus_milli += cpus
+        mem_milli += mem
+        disk_milli += resources.scalar("disk")
+        is_cpu_limited = is_cpu_limited or "cpus" in limits
+        cpus_limit_milli = _sum(cpus_limit_milli, limits.get("cpus"), cpus)
+        mem_limit_milli = _sum(mem_limit_milli, limits.get("mem"), mem)
+    return Limits(
+        cpus_milli=cpus_milli,
+        cpus_limit_milli=cpus_limit_milli if is_cpu_limited else None,
+        mem_bytes=_bytes(mem_milli),
+        mem_limit_bytes=None if mem_limit_milli is None else _bytes(mem_limit_milli),
+        disk_bytes=_bytes(disk_milli),
+    )
+
+
+def _sum(sum_milli: int | None, limit: mesos.Value.Scalar | None, share_milli: int) -> int | None:
+    """The sum with one more limit; None is without limit."""
+    if sum_milli is None or (limit is not None and isinf(limit.value)):
+        return None
+    return sum_milli + (share_milli if limit is None else round(limit.value * 1000))
+
+
+def _bytes(milli_mib: int) -> int:
+    return milli_mib * MIB // 1000

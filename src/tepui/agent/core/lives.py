@@ -1,0 +1,197 @@
+"""How executors, tasks and frameworks begin and how they are over.
+
+An executor is over when its container is gone and its last task's terminal update acknowledged; a
+finished command lingers a moment longer, for clients that poll. A framework is over when it has
+neither executors nor tasks. What is over goes to a bounded history.
+"""
+
+from __future__ import annotations
+
+from tepui.agent.core import gc, updates
+from tepui.agent.core.actions import CloseExecutor, ForgetContainer, Limits, PrepareSandbox
+from tepui.agent.core.effects import AgentStep, send
+from tepui.agent.core.environment import directory_of, virtual_path_of
+from tepui.agent.core.events import LingerEnded
+from tepui.agent.core.state import (
+    COMPLETED_FRAMEWORKS_MAX,
+    COMPLETED_TASKS_PER_EXECUTOR_MAX,
+    TERMINAL,
+    Command,
+    Ending,
+    Executor,
+    Framework,
+    Phase,
+    State,
+    Task,
+)
+from tepui.wire import link, mesos
+
+STATUS_UNKNOWN = -1  # Mesos: what FAILURE says of an executor that never ran
+
+TERMINATED = Ending(
+    mesos.TaskState.TASK_FAILED,
+    mesos.TaskStatus.Reason.REASON_EXECUTOR_TERMINATED,
+    "Executor terminated",
+)
+
+
+def framework_of(state: State, info: mesos.FrameworkInfo) -> Framework:
+    """The framework, with the newest info; one that was over is taken back with its history."""
+    assert info.id is not None
+    framework = state.frameworks.get(info.id.value)
+    if framework is None:
+        before = [one for one in state.completed_frameworks if one.id == info.id.value]
+        framework = before[0] if before else Framework(info)
+        framework.ending = False
+        if before:
+            state.completed_frameworks.remove(framework)
+        state.frameworks[framework.id] = framework
+    framework.info = info
+    return framework
+
+
+def begin_executor(
+    state: State,
+    framework: Framework,
+    info: mesos.ExecutorInfo,
+    *,
+    role: str,
+    command: Command | None,
+    limits: Limits,
+    user: str | None,
+    uris: tuple[mesos.CommandInfo.URI, ...],
+    now_ms: int,
+    step: AgentStep,
+) -> Executor:
+    """The executor exists and its sandbox is being prepared."""
+    before = framework.executors.get(info.executor_id.value)
+    if before is not None:  # a finished command that lingers, and whose task id is used again
+        assert before.phase is Phase.TERMINATED
+        _executor_over(state, framework, before, now_ms, step)
+        state.frameworks[framework.id] = framework
+    container_id = state.uuids.next_text()
+    executor_id = info.executor_id.value
+    executor = Executor(
+        framework_id=framework.id,
+        info=info,
+        role=role,
+        container_id=container_id,
+        directory=directory_of(state, framework.id, executor_id, container_id),
+        command=command,
+        started_ms=now_ms,
+        limits=limits,
+    )
+    framework.executors[executor_id] = executor
+    state.containers[container_id] = executor
+    virtual_path = virtual_path_of(framework.id, executor_id)
+    step.then.append(PrepareSandbox(container_id, executor.directory, user, uris, virtual_path))
+    return executor
+
+
+def add_task(framework: Framework, executor: Executor, info: mesos.TaskInfo) -> Task:
+    """The executor has the task, in TASK_STAGING."""
+    task = Task(info, executor.id)
+    framework.tasks[task.id] = task
+    executor.tasks[task.id] = None
+    return task
+
+
+def executor_ended(
+    state: State, executor: Executor, status: int, now_ms: int, step: AgentStep
+) -> None:
+    """The container is gone: the master knows, and no task of the executor lives.
+
+    The master hears of the executor before it hears of its tasks (FAILURE before UPDATE).
+    """
+    framework = state.frameworks[executor.framework_id]
+    executor.phase = Phase.TERMINATED
+    state.counters.executors_terminated += 1
+    for timer in (executor.registration_timer, executor.shutdown_timer, executor.heartbeat_timer):
+        state.timers.cancel(timer)
+    executor.registration_timer = executor.shutdown_timer = executor.heartbeat_timer = None
+    if executor.connection is not None:
+        step.then.append(CloseExecutor(executor.connection))
+        del state.connections[executor.connection]
+        executor.connection = None
+    if not executor.built_in:
+        send(step, link.ExecutorExited(framework.id, executor.id, status, built_in=False))
+    executor.queued.clear()
+    ending = executor.ending or TERMINATED
+    for task_id in tuple(executor.tasks):
+        task = framework.tasks[task_id]
+        updates.report_from_agent(
+            state, framework, task, ending.state, ending.reason, ending.message, now_ms, step
+        )
+    if executor.built_in:
+        send(step, link.ExecutorExited(framework.id, executor.id, status, built_in=True))
+    step.then.append(ForgetContainer(executor.container_id))
+    del state.containers[executor.container_id]
+    settle(state, framework, executor, now_ms, step)
+
+
+def task_over(state: State, framework: Framework, task: Task, now_ms: int, step: AgentStep) -> None:
+    """The task is history: its terminal update was acknowledged, or nobody wants to know it."""
+    assert task.state in TERMINAL or framework.ending
+    updates.drop(state, task)
+    del framework.tasks[task.id]
+    executor = framework.executors.get(task.executor_id)
+    if executor is not None and task.id in executor.tasks:
+        del executor.tasks[task.id]
+        executor.completed_tasks.append(updates.to_wire(framework, executor, task))
+        del executor.completed_tasks[:-COMPLETED_TASKS_PER_EXECUTOR_MAX]
+        settle(state, framework, executor, now_ms, step)
+    else:
+        settle_framework(state, framework)
+
+
+def settle(
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+) -> None:
+    """The executor, and then the framework, are over if nothing of them lives."""
+    if executor.phase is not Phase.TERMINATED:
+        return
+    if framework.ending:
+        for task_id in tuple(executor.tasks):
+            task = framework.tasks.pop(task_id)
+            del executor.tasks[task_id]
+            updates.drop(state, task)
+            executor.completed_tasks.append(updates.to_wire(framework, executor, task))
+    if executor.tasks:
+        return
+    if executor.built_in and not framework.ending:
+        due = LingerEnded(framework.id, executor.container_id)
+        state.timers.set(now_ms + state.settings.linger_ms, due)
+        return
+    _executor_over(state, framework, executor, now_ms, step)
+
+
+def linger_ended(state: State, event: LingerEnded, now_ms: int, step: AgentStep) -> None:
+    framework = state.frameworks.get(event.framework_id)
+    if framework is None:
+        return
+    for executor in framework.executors.values():
+        if executor.container_id == event.container_id:
+            _executor_over(state, framework, executor, now_ms, step)
+            return
+
+
+def settle_framework(state: State, framework: Framework) -> None:
+    """The framework is over if nothing of it lives."""
+    if framework.executors or framework.tasks or framework.id not in state.frameworks:
+        return
+    del state.frameworks[framework.id]
+    state.completed_frameworks.append(framework)
+    if len(state.completed_frameworks) > COMPLETED_FRAMEWORKS_MAX:
+        state.completed_frameworks.popleft()
+
+
+def _executor_over(
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+) -> None:
+    if framework.executors.get(executor.id) is executor:
+        del framework.executors[executor.id]
+    framework.completed_executors.append(executor)
+    if len(framework.completed_executors) > state.settings.completed_executors_max:
+        framework.completed_executors.popleft()
+    gc.schedule(state, executor.directory, now_ms, step)
+    settle_framework(state, framework)

@@ -1,0 +1,72 @@
+"""What the built-in executor says of its task."""
+
+from __future__ import annotations
+
+import signal
+
+from tepui.agent.core import updates
+from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.state import Executor, Framework, State, Task
+from tepui.wire import mesos
+
+
+def say(
+    state: State,
+    framework: Framework,
+    executor: Executor,
+    task_state: mesos.TaskState,
+    now_ms: int,
+    step: AgentStep,
+    *,
+    message: str | None = None,
+    reason: mesos.TaskStatus.Reason | None = None,
+    healthy: bool | None = None,
+    check_status: mesos.CheckStatusInfo | None = None,
+) -> None:
+    """The built-in executor reports the state of its task."""
+    task = task_of(framework, executor)
+    if check_status is None and task.info.check is not None:
+        check_status = empty_status(task.info.check)
+    status = mesos.TaskStatus(
+        task_id=task.info.task_id,
+        state=task_state,
+        message=message,
+        source=updates.SOURCE_EXECUTOR,
+        reason=reason,
+        healthy=healthy,
+        check_status=check_status,
+        container_status=updates.container_status(state, executor),
+    )
+    updates.report(state, framework, task, status, now_ms, step)
+
+
+def task_of(framework: Framework, executor: Executor) -> Task:
+    """The one task of a built-in executor."""
+    return framework.tasks[executor.id]
+
+
+def describe_status(status: int) -> str:
+    """The raw wait status in the words of Mesos (stout: WSTRINGIFY)."""
+    number = status & 0x7F
+    if number == 0:
+        return f"exited with status {status >> 8 & 0xFF}"
+    dumped = " (core dumped)" if status & 0x80 else ""
+    return f"terminated with signal {_signal_name(number)}{dumped}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.strsignal(number) or f"Unknown signal {number}"
+    except ValueError:
+        return f"Unknown signal {number}"
+
+
+def empty_status(check: mesos.CheckInfo) -> mesos.CheckStatusInfo:
+    """What is known of a check before its first result."""
+    kind = mesos.CheckInfo.Type
+    return mesos.CheckStatusInfo(
+        type=check.type,
+        command=mesos.CheckStatusInfo.Command() if check.type is kind.COMMAND else None,
+        http=mesos.CheckStatusInfo.Http() if check.type is kind.HTTP else None,
+        tcp=mesos.CheckStatusInfo.Tcp() if check.type is kind.TCP else None,
+    )

@@ -1,0 +1,237 @@
+"""All that an agent knows.
+
+A framework has executors and tasks. A command task has an executor too: the one that is built
+into the agent, with the task's id; it takes no resources of its own, unlike Mesos's. A task lives
+until its terminal update is acknowledged; an executor lives until its container is gone and no
+task of it lives; a framework lives while it has either. What is over is remembered for the views,
+within limits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from tepui.agent.core.actions import Limits
+from tepui.agent.core.events import Event
+from tepui.base.ids import Uuids
+from tepui.base.timers import Timers
+from tepui.wire import mesos
+
+COMPLETED_FRAMEWORKS_MAX = 50  # Mesos: slave/constants.hpp
+COMPLETED_TASKS_PER_EXECUTOR_MAX = 200  # Mesos: slave/constants.hpp
+STATUSES_PER_TASK_MAX = 100  # of one task, for the views; Mesos has no limit
+
+TERMINAL = frozenset(
+    {
+        mesos.TaskState.TASK_FINISHED,
+        mesos.TaskState.TASK_FAILED,
+        mesos.TaskState.TASK_KILLED,
+        mesos.TaskState.TASK_ERROR,
+        mesos.TaskState.TASK_LOST,
+        mesos.TaskState.TASK_DROPPED,
+        mesos.TaskState.TASK_GONE,
+        mesos.TaskState.TASK_GONE_BY_OPERATOR,
+    }
+)
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The flags that decisions depend on."""
+
+    ip: str
+    port: int
+    hostname: str
+    work_dir: str
+    version: str
+    switch_user: bool = True
+    cgroups_enable_cfs: bool = False  # containers are throttled to the cpus they have
+    executor_registration_timeout_ms: int = 60_000  # Mesos: slave/constants.hpp, as all below
+    executor_shutdown_grace_period_ms: int = 5_000
+    recovery_timeout_ms: int = 900_000
+    heartbeat_ms: int = 30_000
+    gc_delay_ms: int = 604_800_000
+    completed_executors_max: int = 150  # of one framework
+    linger_ms: int = 1_000  # a finished command stays visible; some clients poll for it
+
+    @property
+    def address(self) -> str:
+        """host:port of the agent's HTTP server."""
+        ip = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return f"{ip}:{self.port}"
+
+    @property
+    def pid(self) -> str:
+        """What Mesos calls the agent's process."""
+        return f"slave(1)@{self.address}"
+
+
+class Task(Struct):
+    """A task and its stream of updates; the first of `pending` is the one that was sent."""
+
+    info: mesos.TaskInfo
+    executor_id: str
+    state: mesos.TaskState = mesos.TaskState.TASK_STAGING
+    statuses: list[mesos.TaskStatus] = field(default_factory=list)
+    pending: deque[mesos.TaskStatus] = field(default_factory=deque)
+    taken: set[bytes] = field(default_factory=set)  # uuids of its executor's updates
+    resend_timer: int | None = None
+    backoff_ms: int = 0
+    sent_state: mesos.TaskState | None = None
+    sent_uuid: bytes | None = None
+
+    @property
+    def id(self) -> str:
+        return self.info.task_id.value
+
+
+class Phase(StrEnum):
+    """How far the executor's container is."""
+
+    PREPARING = "PREPARING"  # its sandbox is being made
+    LAUNCHING = "LAUNCHING"
+    REGISTERING = "REGISTERING"  # its process runs and has not subscribed
+    RUNNING = "RUNNING"
+    TERMINATING = "TERMINATING"
+    TERMINATED = "TERMINATED"
+
+
+class Watch(Struct):
+    """A check, or health check, of a running command task."""
+
+    started_ms: int
+    timer: int | None = None
+    check_id: int | None = None  # of the probe that is under way
+    initializing: bool = True  # it has never succeeded
+    failures: int = 0  # in a row
+
+
+class Kill(Struct, frozen=True):
+    """A kill that is under way."""
+
+    since_ms: int
+    timer: int | None  # of the end of its grace
+
+
+class Command(Struct):
+    """The supervision of one command task."""
+
+    kill: Kill | None = None
+    completion_timer: int | None = None
+    overdue: bool = False  # it is killed because its time is over
+    unhealthy: bool = False  # it is killed because of its health check
+    health: Watch | None = None
+    check: Watch | None = None
+
+
+class Ending(Struct, frozen=True):
+    """What to say of the tasks of an executor that ends."""
+
+    state: mesos.TaskState
+    reason: mesos.TaskStatus.Reason
+    message: str
+
+
+class Executor(Struct):
+    """An executor and its container."""
+
+    framework_id: str
+    info: mesos.ExecutorInfo
+    role: str
+    container_id: str
+    directory: str
+    command: Command | None  # of the built-in executor; None: an executor that subscribes
+    started_ms: int
+    limits: Limits
+    phase: Phase = Phase.PREPARING
+    pid: int | None = None
+    tasks: dict[str, None] = field(default_factory=dict)  # ids of those that live
+    queued: list[str] = field(default_factory=list)  # of those that were not delivered
+    completed_tasks: list[mesos.Task] = field(default_factory=list)
+    ever_sent: bool = False  # it was given a task
+    connection: int | None = None
+    registration_timer: int | None = None
+    shutdown_timer: int | None = None
+    heartbeat_timer: int | None = None
+    ending: Ending | None = None
+
+    @property
+    def id(self) -> str:
+        return self.info.executor_id.value
+
+    @property
+    def built_in(self) -> bool:
+        return self.command is not None
+
+
+class Framework(Struct):
+    """A framework that has something on this agent."""
+
+    info: mesos.FrameworkInfo
+    executors: dict[str, Executor] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    completed_executors: deque[Executor] = field(default_factory=deque)
+    ending: bool = False  # it is being shut down: no update of it is of interest
+
+    @property
+    def id(self) -> str:
+        assert self.info.id is not None
+        return self.info.id.value
+
+    def has(self, capability: mesos.FrameworkInfo.Capability.Type) -> bool:
+        return any(one.type is capability for one in self.info.capabilities)
+
+
+class Counters(Struct):
+    """What metrics count since the start."""
+
+    terminal_tasks: dict[mesos.TaskState, int] = field(default_factory=dict)
+    executors_terminated: int = 0
+    container_launch_errors: int = 0
+    valid_status_updates: int = 0
+    invalid_status_updates: int = 0
+    valid_framework_messages: int = 0
+    invalid_framework_messages: int = 0
+    fetches_failed: int = 0
+    fetches_succeeded: int = 0
+    sandboxes_removed: int = 0
+
+
+class State(Struct):
+    """The agent."""
+
+    settings: Settings
+    info: mesos.AgentInfo  # its id is set once the master has given one
+    uuids: Uuids
+    started_ms: int
+    timers: Timers[Event] = field(default_factory=Timers)
+    linked: bool = False
+    registered: bool = False  # over the link that is open now
+    ping_timeout_ms: int = 0
+    ping_timer: int | None = None
+    frameworks: dict[str, Framework] = field(default_factory=dict)
+    completed_frameworks: deque[Framework] = field(default_factory=deque)
+    containers: dict[str, Executor] = field(default_factory=dict)  # until they are gone
+    connections: dict[int, str] = field(default_factory=dict)  # of executors, to their containers
+    checks: dict[int, tuple[str, str, bool]] = field(default_factory=dict)  # as CheckDue
+    next_check_id: int = 1
+    sandboxes: deque[str] = field(default_factory=deque)  # to be removed, the oldest first
+    counters: Counters = field(default_factory=Counters)
+    stopping: str | None = None  # why the agent ends
+    ended: bool = False  # the shell was told to end
+
+    @property
+    def agent_id(self) -> mesos.AgentID:
+        """The id; an agent without one has no tasks."""
+        assert self.info.id is not None
+        return self.info.id
+
+    def executor(self, framework_id: str, executor_id: str) -> Executor | None:
+        framework = self.frameworks.get(framework_id)
+        return None if framework is None else framework.executors.get(executor_id)
+
+    def task(self, framework_id: str, task_id: str) -> Task | None:
+        framework = self.frameworks.get(framework_id)
+        return None if framework is None else framework.tasks.get(task_id)

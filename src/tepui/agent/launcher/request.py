@@ -1,0 +1,126 @@
+"""The requests an agent may send, checked field by field, and the fault that answers a bad one."""
+
+from __future__ import annotations
+
+from .frames import Message
+
+NAME_BYTES_MAX = 200  # a file name holds 255; ours add a prefix and a suffix
+OUTPUT_BYTES_MIN = 4096
+NAME_REFUSED_CHARACTERS = "/\0\n"
+
+
+class Fault(Exception):
+    """`operation` on `subject` did not work because of `cause`; the agent raises it as a HostError."""
+
+    def __init__(self, operation: str, subject: str, cause: str) -> None:
+        super().__init__(f"{operation} {subject}: {cause}")
+        self.operation = operation
+        self.subject = subject
+        self.cause = cause
+
+
+class Launch:
+    """One container as asked for. `uid` is None where the launcher's own user is kept."""
+
+    __slots__ = (
+        "argv", "container_id", "cpus_milli", "directory", "environment", "gid", "groups",
+        "mem_bytes", "output_bytes_max", "parent", "rlimits", "stderr", "stdout", "uid", "umask",
+    )  # fmt: skip
+
+    def __init__(self, message: Message) -> None:
+        self.container_id = name_in(message, "container_id")
+        self.parent = name_in(message, "parent") if message.get("parent") else ""
+        self.argv = texts_in(message, "argv")
+        self.environment = environment_in(message)
+        self.directory = text_in(message, "directory")
+        self.uid = integer_in(message, "uid") if message.get("uid") is not None else None
+        self.gid = integer_in(message, "gid") if self.uid is not None else 0
+        self.groups = integers_in(message, "groups") if self.uid is not None else []
+        self.rlimits = rlimits_in(message)
+        self.umask = integer_in(message, "umask")
+        self.stdout = name_in(message, "stdout") if message.get("stdout") else ""
+        self.stderr = name_in(message, "stderr") if message.get("stderr") else ""
+        self.output_bytes_max = max(OUTPUT_BYTES_MIN, integer_in(message, "output_bytes_max"))
+        self.cpus_milli = integer_in(message, "cpus_milli")
+        self.mem_bytes = integer_in(message, "mem_bytes")
+        if not self.argv:
+            raise bad("argv", "it is empty")
+
+
+def bad(field: str, rule: str) -> Fault:
+    """Return the fault of a request whose `field` breaks `rule`."""
+    return Fault("read the request's field", f"'{field}'", rule)
+
+
+def text_in(message: Message, field: str) -> str:
+    """Return the text in `field`."""
+    value = message.get(field)
+    if not isinstance(value, str) or "\0" in value:
+        raise bad(field, "it must be a text without NUL")
+    return value
+
+
+def name_in(message: Message, field: str) -> str:
+    """Return the text in `field`, which can be the name of a file."""
+    value = text_in(message, field)
+    if not value or value in (".", "..") or any(c in value for c in NAME_REFUSED_CHARACTERS):
+        raise bad(field, f"'{value}' cannot be the name of a file")
+    if len(value.encode()) > NAME_BYTES_MAX:
+        raise bad(field, f"it has more than {NAME_BYTES_MAX} bytes")
+    return value
+
+
+def integer_in(message: Message, field: str) -> int:
+    """Return the integer in `field`, zero or more."""
+    value = message.get(field)
+    if not isinstance(value, int) or value < 0:
+        raise bad(field, f"'{value}' is not an integer of zero or more")
+    return value
+
+
+def integers_in(message: Message, field: str) -> list[int]:
+    """Return the integers in `field`."""
+    value = message.get(field)
+    if not isinstance(value, list) or not all(isinstance(one, int) for one in value):
+        raise bad(field, "it must be a list of integers")
+    return value
+
+
+def texts_in(message: Message, field: str) -> list[str]:
+    """Return the texts in `field`."""
+    value = message.get(field)
+    if not isinstance(value, list):
+        raise bad(field, "it must be a list of texts")
+    for one in value:
+        if not isinstance(one, str) or "\0" in one:
+            raise bad(field, "it must be a list of texts without NUL")
+    return value
+
+
+def environment_in(message: Message) -> dict[str, str]:
+    """Return the environment, whose names hold no '=' and are not empty."""
+    value = message.get("environment")
+    if not isinstance(value, dict):
+        raise bad("environment", "it must be an object")
+    for name, one in value.items():
+        if not name or "=" in name or "\0" in name:
+            raise bad("environment", f"'{name}' cannot be the name of a variable")
+        if not isinstance(one, str) or "\0" in one:
+            raise bad("environment", f"the value of '{name}' must be a text without NUL")
+    return value
+
+
+def rlimits_in(message: Message) -> list[tuple[str, int, int]]:
+    """Return (name, soft, hard) of each limit; -1 is no limit, as for setrlimit."""
+    value = message.get("rlimits")
+    if not isinstance(value, list):
+        raise bad("rlimits", "it must be a list")
+    found: list[tuple[str, int, int]] = []
+    for one in value:
+        if not isinstance(one, list) or len(one) != 3:
+            raise bad("rlimits", "each must be a name, a soft and a hard limit")
+        name, soft, hard = one
+        if not isinstance(name, str) or not isinstance(soft, int) or not isinstance(hard, int):
+            raise bad("rlimits", "each must be a name and two integers")
+        found.append((name, soft, hard))
+    return found

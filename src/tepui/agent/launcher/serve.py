@@ -1,0 +1,165 @@
+"""The launcher's life: it takes requests from one agent at a time, and outlives that agent.
+
+A request is `{"n": 7, "do": "launch", …}` and is answered by `{"n": 7, …}`, with `"fault"` in it when it did
+not work; a launch is answered when the program was reached, so answers may overtake each other. Exits are
+told as `{"event": "exited", …}` and kept, in memory and on disk, until the agent says `forget`; an agent that
+connects anew asks for the `list`. A new connection replaces the one before.
+
+The launcher ends when it is told to (`end`, or SIGTERM: all containers are killed first), or when it has had
+no container and no agent for `idle_s`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import time
+
+from .client import Client
+from .frames import PROTOCOL_VERSION, Message
+from .lifecycle import Lifecycle
+from .loop import Loop
+from .request import Fault, Launch, integer_in, name_in
+
+END_S = 20.0  # for all containers to be gone when the launcher is told to end
+TURN_S_MAX = 5.0
+BACKLOG = 16
+
+
+class Server:
+    """Requests in, answers and exits out, until `serve` returns."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        listener: socket.socket,
+        idle_s: float,
+        enforced: list[str],
+        unenforced: str,
+    ) -> None:
+        self.loop = loop
+        self.lifecycle: Lifecycle | None = None
+        self._listener = listener
+        self._idle_s = idle_s
+        self._hello: Message = {
+            "event": "hello",
+            "version": PROTOCOL_VERSION,
+            "pid": os.getpid(),
+            "enforced": enforced,
+            "unenforced": unenforced,
+        }
+        self._client: Client | None = None
+        self._idle_since = time.monotonic()
+        self._end_by = 0.0
+        listener.setblocking(False)
+        loop.watch(listener.fileno(), self._accept)
+        loop.on_signal(signal.SIGTERM, self._end)
+
+    def tell(self, message: Message) -> None:
+        """Tell the agent, if one is there."""
+        if self._client is not None:
+            self._client.send(message)
+
+    def serve(self, lifecycle: Lifecycle) -> None:
+        """Serve until told to end or idle for too long."""
+        self.lifecycle = lifecycle
+        timeout_s = TURN_S_MAX
+        while True:
+            self.loop.turn(timeout_s)
+            again_s = lifecycle.look_again()
+            now = time.monotonic()
+            if self._client is not None or lifecycle.alive:
+                self._idle_since = now
+            if self._end_by and (not lifecycle.alive or now >= self._end_by):
+                break
+            idle_left_s = self._idle_since + self._idle_s - now
+            if idle_left_s <= 0:
+                break
+            busy = lifecycle.ending or lifecycle.lingering
+            timeout_s = min(TURN_S_MAX, again_s if busy else TURN_S_MAX, max(0.001, idle_left_s))
+
+    def close(self) -> None:
+        """Close the agent's connection: it takes that for the launcher's end."""
+        if self._client is not None:
+            self._client.close()
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        _, uid, _ = struct.unpack("=3i", credentials)
+        if uid not in (0, os.geteuid()):
+            connection.close()
+            return
+        if self._client is not None:
+            self._client.close()
+        self._client = Client(self.loop, connection, self._message, self._closed)
+        self._client.send(self._hello)
+
+    def _closed(self, client: Client) -> None:
+        if client is self._client:
+            self._client = None
+            self._idle_since = time.monotonic()
+
+    def _end(self) -> None:
+        if not self._end_by:
+            self._end_by = time.monotonic() + END_S
+        if self.lifecycle is not None:
+            self.lifecycle.destroy_all()
+
+    def _message(self, client: Client, message: Message) -> None:
+        number = message.get("n")
+
+        def reply(answer: Message | Fault) -> None:
+            if isinstance(answer, Fault):
+                fault = [answer.operation, answer.subject, answer.cause]
+                client.send({"n": number, "fault": fault})
+            else:
+                client.send(answer | {"n": number})
+
+        try:
+            if message.get("do") == "launch":
+                if self._end_by:
+                    raise Fault(
+                        "launch", f"'{message.get('container_id')}'", "the launcher is ending"
+                    )
+                self._living().launch(Launch(message), reply)
+            else:
+                reply(self._answer(message))
+        except Fault as fault:
+            reply(fault)
+        except OSError as error:
+            reply(Fault(f"{message.get('do')}", f"'{message.get('container_id')}'", str(error)))
+
+    def _living(self) -> Lifecycle:
+        assert self.lifecycle is not None, "no request is read before `serve`"
+        return self.lifecycle
+
+    def _answer(self, message: Message) -> Message:
+        lifecycle = self._living()
+        match message.get("do"):
+            case "list":
+                return {"containers": lifecycle.rows()}
+            case "end":
+                self._end()
+                return {}
+            case "signal":
+                lifecycle.signal(name_in(message, "container_id"), integer_in(message, "signal"))
+                return {}
+            case "destroy":
+                lifecycle.destroy(name_in(message, "container_id"))
+                return {}
+            case "update":
+                return lifecycle.update(
+                    name_in(message, "container_id"),
+                    integer_in(message, "cpus_milli"),
+                    integer_in(message, "mem_bytes"),
+                )
+            case "usage":
+                return lifecycle.usage(name_in(message, "container_id"))
+            case "forget":
+                lifecycle.forget(name_in(message, "container_id"))
+                return {}
+            case other:
+                raise Fault("do", f"'{other}'", "the launcher knows no such request")

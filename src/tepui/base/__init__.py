@@ -1,0 +1,1 @@
+"""What every other package stands on: steps, ids, durations, errors."""

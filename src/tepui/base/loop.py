@@ -1,0 +1,133 @@
+"""The loop of every daemon: take the waiting events, step, save, then act.
+
+Events that wait are stepped together, saved in one write and acted on in order. While a save is
+under way further events wait for the next turn. A save that fails ends the process: what the
+core has decided can no longer be taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from tepui.base.effects import Step
+
+Event = TypeVar("Event")
+Record = TypeVar("Record")
+Action = TypeVar("Action")
+
+WAITING_MAX = 200_000  # events; a shell that is told Overloaded answers 503 or closes the peer
+BATCH_MAX = 512  # events of one turn, so that sockets are read and flushed in between
+
+
+class Overloaded(Exception):
+    """So many events wait that this one was not taken."""
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch: what a daemon passes to its core."""
+    return time.time_ns() // 1_000_000
+
+
+class CoreLoop(Generic[Event, Record, Action]):
+    """Drives one core inside a running asyncio loop.
+
+    - `step(events, now_ms)` is the core, bound to its state;
+    - `save(records)` returns when they are durable; it is not called with nothing to save;
+    - `act(actions)` carries them out without waiting;
+    - `next_ms()` says when the core wants to be called although nothing happened.
+    """
+
+    def __init__(
+        self,
+        *,
+        step: Callable[[Sequence[Event], int], Step[Record, Action]],
+        save: Callable[[list[Record]], Awaitable[None]],
+        act: Callable[[list[Action]], None],
+        next_ms: Callable[[], int | None],
+        clock_ms: Callable[[], int] = now_ms,
+    ) -> None:
+        self._step = step
+        self._save = save
+        self._act = act
+        self._next_ms = next_ms
+        self._clock_ms = clock_ms
+        self._waiting: deque[Event] = deque()
+        self._busy = False  # a turn is scheduled, or its save is under way
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_ms: int | None = None
+        self._last_ms = 0
+        self._saving: asyncio.Task[None] | None = None
+
+    def put(self, event: Event) -> None:
+        """Have `event` stepped soon. Raises Overloaded, and then nothing has changed."""
+        if len(self._waiting) >= WAITING_MAX:
+            raise Overloaded(f"{WAITING_MAX} events wait")
+        self._waiting.append(event)
+        self.wake()
+
+    def wake(self) -> None:
+        """Take a turn soon, even without an event: a timer may be due."""
+        if not self._busy:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        try:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+            self._last_ms = max(self._last_ms, self._clock_ms())  # never backwards for a core
+            effects = self._step(batch, self._last_ms)
+            if effects.save:
+                self._saving = asyncio.get_running_loop().create_task(self._save_then_act(effects))
+                return
+            self._finish(effects)
+        except Exception:
+            end_process()
+
+    async def _save_then_act(self, effects: Step[Record, Action]) -> None:
+        try:
+            await self._save(effects.save)
+            self._finish(effects)
+        except Exception:
+            end_process()
+
+    def _finish(self, effects: Step[Record, Action]) -> None:
+        self._act(effects.then)
+        self._busy = False
+        due_ms = self._next_ms()
+        if self._waiting or (due_ms is not None and due_ms <= self._last_ms):
+            self.wake()
+        elif due_ms != self._alarm_ms:
+            self._set_alarm(due_ms)
+
+    def _set_alarm(self, due_ms: int | None) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_ms = due_ms
+        if due_ms is not None:
+            delay_s = max(0, due_ms - self._clock_ms()) / 1000
+            self._alarm = asyncio.get_running_loop().call_later(delay_s, self._rang)
+
+    def _rang(self) -> None:
+        self._alarm = None
+        self._alarm_ms = None
+        self.wake()
+
+    def close(self) -> None:
+        """Take no further turn."""
+        self._busy = True
+        self._set_alarm(None)
+
+
+def end_process() -> None:
+    """Our fault: say where, and end at once, before anything undecided leaves the process."""
+    traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(70)  # EX_SOFTWARE of sysexits.h

@@ -1,0 +1,1 @@
+"""The master: offers what agents have, and remembers what became of it."""

@@ -1,0 +1,104 @@
+"""What a master's shell must do. Names are imperative; records are what must be durable first."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from tepui.base.effects import Step
+from tepui.base.names import StreamId
+from tepui.master.core.events import LinkId, RequestId
+from tepui.wire import link, mesos
+from tepui.wire.message import ProtoMessage
+
+
+class Answer(Struct, frozen=True):
+    """Answer a request with a status and a text, empty for 202."""
+
+    request: RequestId
+    status: int
+    text: str = ""
+
+
+class AnswerMessage(Struct, frozen=True):
+    """Answer a request of the operator API with 200 and a message, in the form it accepts."""
+
+    request: RequestId
+    message: ProtoMessage
+
+
+class AnswerJson(Struct, frozen=True):
+    """Answer a request with 200 and this JSON text."""
+
+    request: RequestId
+    body: bytes
+
+
+class SendEvent(Struct, frozen=True):
+    """Send a record on a stream, in the form that its reader accepts."""
+
+    stream: StreamId
+    event: ProtoMessage
+
+
+class EndStream(Struct, frozen=True):
+    """End a stream properly, after what was sent."""
+
+    stream: StreamId
+
+
+class SendToAgent(Struct, frozen=True):
+    """Send a message on an agent's link."""
+
+    link: LinkId
+    message: link.FromMaster
+
+
+class CloseLink(Struct, frozen=True):
+    """Close an agent's connection, after what was sent."""
+
+    link: LinkId
+
+
+class Note(Struct, frozen=True):
+    """Log an unusual fact: a constant text and fields."""
+
+    text: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+Action: TypeAlias = (
+    Answer | AnswerMessage | AnswerJson | SendEvent | EndStream | SendToAgent | CloseLink | Note
+)
+
+
+class AgentAdmitted(Struct, frozen=True, tag=True):
+    """The registry knows the agent from now on."""
+
+    info: mesos.AgentInfo
+
+
+class AgentUnreachable(Struct, frozen=True, tag=True):
+    """The agent is marked unreachable."""
+
+    agent_id: str
+    since_ms: int
+
+
+class AgentRemoved(Struct, frozen=True, tag=True):
+    """The agent is not admitted any more."""
+
+    agent_id: str
+
+
+class AgentGone(Struct, frozen=True, tag=True):
+    """The operator has said that the agent will never come back."""
+
+    agent_id: str
+    since_ms: int
+
+
+Record: TypeAlias = AgentAdmitted | AgentUnreachable | AgentRemoved | AgentGone
+
+Effects: TypeAlias = Step[Record, Action]

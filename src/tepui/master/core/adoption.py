@@ -1,0 +1,158 @@
+"""What an agent that comes back runs, compared with what the master believes.
+
+Three cases: both know the task, only the master does (it never arrived: lost), only the agent
+does (it was unreachable, or this master is new: taken in again).
+"""
+
+from __future__ import annotations
+
+from tepui.base.names import ExecutorId, FrameworkId, Role, TaskId
+from tepui.master.core import statuses, tasks
+from tepui.master.core.actions import Effects, SendToAgent
+from tepui.master.core.frameworks import recover_framework
+from tepui.master.core.state import Agent, Executor, Framework, State, Task
+from tepui.resources import Resources
+from tepui.resources.resources import allocation_role
+from tepui.wire import link, mesos
+
+Reason = mesos.TaskStatus.Reason
+TaskState = mesos.TaskState
+
+
+def adopt(state: State, agent: Agent, message: link.Reregister, now_ms: int, step: Effects) -> None:
+    """Make the master's view of the agent what the agent says.
+
+    The caller tells the allocator afterwards, with `used_by`.
+    """
+    _adopt_frameworks(state, agent, message, now_ms, step)
+    _adopt_executors(state, agent, message, now_ms)
+    reported = {
+        (FrameworkId(task.framework_id.value), TaskId(task.task_id.value)): task
+        for task in message.tasks
+    }
+    for key, task in list(agent.tasks.items()):
+        if key not in reported:
+            _lose(state, task, now_ms, step)
+    for (framework_id, task_id), found in reported.items():
+        framework = state.frameworks.get(framework_id)
+        if framework is None:
+            continue  # completed: its agent was told to shut it down
+        known = agent.tasks.get((framework_id, task_id))
+        if known is not None:
+            tasks.change_state(state, known, found.state, now_ms)
+        else:
+            _take_in(state, framework, agent, found, now_ms, step)
+
+
+def used_by(agent: Agent) -> dict[tuple[FrameworkId, Role], Resources]:
+    """What the agent's tasks and executors use, by framework and role."""
+    used: dict[tuple[FrameworkId, Role], Resources] = {}
+    running: list[Task | Executor] = [task for task in agent.tasks.values() if not task.terminal]
+    for user in [*running, *agent.executors.values()]:
+        key = (user.framework_id, user.role)
+        used[key] = used[key] + user.resources if key in used else user.resources
+    return used
+
+
+def _adopt_frameworks(
+    state: State, agent: Agent, message: link.Reregister, now_ms: int, step: Effects
+) -> None:
+    assert agent.link is not None
+    for info in message.frameworks:
+        assert info.id is not None
+        framework_id = FrameworkId(info.id.value)
+        framework = state.frameworks.get(framework_id)
+        if framework_id in state.completed_frameworks:
+            step.then.append(SendToAgent(agent.link, link.ShutdownFramework(framework_id)))
+        elif framework is None:
+            recover_framework(state, info, now_ms)
+        elif framework.info != info:
+            step.then.append(SendToAgent(agent.link, link.UpdateFramework(framework.info)))
+
+
+def _adopt_executors(state: State, agent: Agent, message: link.Reregister, now_ms: int) -> None:
+    reported = {
+        (FrameworkId(one.framework_id), ExecutorId(one.info.executor_id.value)): one.info
+        for one in message.executors
+    }
+    for framework_id, executor_id in [key for key in agent.executors if key not in reported]:
+        tasks.remove_executor(state, framework_id, agent.id, executor_id, now_ms)
+    for key, info in reported.items():
+        framework = state.frameworks.get(key[0])
+        if framework is None or key in agent.executors:
+            continue
+        role = Role(allocation_role(info.resources) or framework.roles[0])
+        resources = Resources.of(info.resources)
+        executor = Executor(
+            info=info,
+            framework_id=framework.id,
+            agent_id=agent.id,
+            role=role,
+            resources=resources,
+        )
+        tasks.add_executor(framework, agent, executor)
+
+
+def _lose(state: State, task: Task, now_ms: int, step: Effects) -> None:
+    """The agent does not know the task: it never arrived, or did not outlive the agent."""
+    framework = state.frameworks[task.framework_id]
+    if task.terminal:
+        tasks.forget_task(state, framework, task)
+        return
+    status = statuses.made_by_master(
+        task.id,
+        task.agent_id,
+        statuses.lost_or(framework, TaskState.TASK_DROPPED),
+        Reason.REASON_RECONCILIATION,
+        "Reconciliation: Task is unknown to the agent",
+        now_ms,
+    )
+    tasks.end_by_master(state, framework, task, status, now_ms, step)
+
+
+def _take_in(
+    state: State,
+    framework: Framework,
+    agent: Agent,
+    found: mesos.Task,
+    now_ms: int,
+    step: Effects,
+) -> None:
+    task_id = TaskId(found.task_id.value)
+    if task_id in framework.tasks:
+        return  # the id was used again elsewhere meanwhile; the agent's one ends by itself
+    role = Role(allocation_role(found.resources) or framework.roles[0])
+    was_unreachable = framework.unreachable_tasks.pop(task_id, None) is not None
+    task = Task(
+        id=task_id,
+        framework_id=framework.id,
+        agent_id=agent.id,
+        executor_id=None if found.executor_id is None else ExecutorId(found.executor_id.value),
+        role=role,
+        resources=Resources.of(found.resources),
+        info=_info_of(found),
+        state=found.state,
+        statuses=found.statuses,
+    )
+    tasks.add_task(state, framework, agent, task, step)
+    if was_unreachable and not task.terminal:
+        status = statuses.latest(
+            task, Reason.REASON_AGENT_REREGISTERED, "Unreachable agent re-reregistered", now_ms
+        )
+        statuses.tell(framework, status, step)
+
+
+def _info_of(found: mesos.Task) -> mesos.TaskInfo:
+    """The parts of the task's description that an agent's report has."""
+    return mesos.TaskInfo(
+        name=found.name,
+        task_id=found.task_id,
+        agent_id=found.agent_id,
+        resources=found.resources,
+        container=found.container,
+        health_check=found.health_check,
+        kill_policy=found.kill_policy,
+        labels=found.labels,
+        discovery=found.discovery,
+        limits=found.limits,
+    )

@@ -1,0 +1,234 @@
+"""The calls of a subscribed scheduler: who may make them, and who handles each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tepui.base.names import AgentId, ExecutorId, FrameworkId, Role
+from tepui.master.core.accept import accept, decline
+from tepui.master.core.actions import Answer, Effects, SendEvent, SendToAgent
+from tepui.master.core.events import CallReceived
+from tepui.master.core.frameworks import change_info, remove_framework
+from tepui.master.core.publish import publish_framework_updated
+from tepui.master.core.reconciliation import kill, reconcile
+from tepui.master.core.state import Framework, State
+from tepui.master.core.updates import acknowledge
+from tepui.master.core.validation.framework import update_framework_error
+from tepui.wire import link, mesos, scheduler
+
+Call = scheduler.Call
+Handler: TypeAlias = Callable[[State, Framework, scheduler.Call, int, Effects], None]
+
+
+def call_received(state: State, event: CallReceived, now_ms: int, step: Effects) -> None:
+    """Check who calls, answer, and do what is asked.
+
+    The call's own form was checked before (`validation.call_error`).
+    """
+    call = event.call
+    assert call.framework_id is not None
+    assert call.type is not None
+    framework = state.frameworks.get(FrameworkId(call.framework_id.value))
+    refusal = _refusal(framework, event)
+    if refusal is not None:
+        step.then.append(Answer(event.request, *refusal))
+        return
+    assert framework is not None
+    if call.type is Call.Type.UPDATE_FRAMEWORK:
+        _update_framework(state, framework, event, now_ms, step)
+        return
+    step.then.append(Answer(event.request, 202))
+    HANDLERS[call.type](state, framework, call, now_ms, step)
+
+
+def _refusal(framework: Framework | None, event: CallReceived) -> tuple[int, str] | None:
+    """Status and text for a call that may not be made (Mesos: master/http.cpp scheduler)."""
+    if framework is None:
+        return 400, "Framework cannot be found"
+    if event.principal is not None and event.principal != framework.info.principal:
+        return 403, (
+            f"Authenticated principal '{event.principal}' does not match principal"
+            f" '{framework.info.principal or ''}' set in `FrameworkInfo`"
+        )
+    if framework.subscription is None:
+        return 403, "Framework is not subscribed"
+    if event.stream is None:
+        return 400, "All non-subscribe calls should include the 'Mesos-Stream-Id' header"
+    if event.stream != framework.subscription.stream:
+        return 400, (
+            f"The stream ID '{event.stream}' included in this request didn't match the stream ID"
+            f" currently associated with framework ID {framework.id}"
+        )
+    return None
+
+
+def _update_framework(
+    state: State, framework: Framework, event: CallReceived, now_ms: int, step: Effects
+) -> None:
+    update = event.call.update_framework
+    assert update is not None
+    error = update_framework_error(framework.info, update)
+    if error is not None:
+        step.then.append(Answer(event.request, 400, error))
+        return
+    step.then.append(Answer(event.request, 200))
+    change_info(state, framework, update.framework_info, update, now_ms, step)
+    publish_framework_updated(state, framework, step)
+
+
+def _teardown(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    remove_framework(state, framework, now_ms, step)
+
+
+def _accept(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    assert call.accept is not None
+    accept(state, framework, call.accept, now_ms, step)
+
+
+def _decline(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    assert call.decline is not None
+    decline(state, framework, call.decline, now_ms, step)
+
+
+def _revive(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    state.counters.add("messages_revive_offers")
+    roles = _own_roles(framework, call.revive.roles if call.revive else ())
+    framework.suppressed -= frozenset(roles)
+    if roles:
+        state.allocator.revive(framework.id, roles)
+
+
+def _suppress(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    state.counters.add("messages_suppress_offers")
+    roles = _own_roles(framework, call.suppress.roles if call.suppress else ())
+    framework.suppressed |= frozenset(roles)
+    if roles:
+        state.allocator.suppress(framework.id, roles)
+
+
+def _own_roles(framework: Framework, named: tuple[str, ...]) -> tuple[Role, ...]:
+    """The framework's roles among those named; all when none is named."""
+    if not named:
+        return framework.roles
+    return tuple(Role(role) for role in named if role in framework.roles)
+
+
+def _kill(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    assert call.kill is not None
+    kill(state, framework, call.kill, now_ms, step)
+
+
+def _acknowledge(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    assert call.acknowledge is not None
+    acknowledge(state, framework, call.acknowledge, now_ms, step)
+
+
+def _reconcile(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    assert call.reconcile is not None
+    reconcile(state, framework, call.reconcile, now_ms, step)
+
+
+def _shutdown(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    """Have an executor ended; one that is not known is passed over."""
+    assert call.shutdown is not None
+    agent = state.agents.get(AgentId(call.shutdown.agent_id.value))
+    executor_id = ExecutorId(call.shutdown.executor_id.value)
+    if agent is None or agent.link is None or (framework.id, executor_id) not in agent.executors:
+        return
+    step.then.append(SendToAgent(agent.link, link.ShutdownExecutor(framework.id, executor_id)))
+
+
+def _message(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    """Pass bytes on to an executor; without its agent they are lost, as documented."""
+    assert call.message is not None
+    agent = state.agents.get(AgentId(call.message.agent_id.value))
+    if agent is None or agent.link is None:
+        state.counters.add("invalid_framework_to_executor_messages")
+        return
+    state.counters.add("valid_framework_to_executor_messages")
+    message = link.SchedulerMessage(framework.id, call.message.executor_id.value, call.message.data)
+    step.then.append(SendToAgent(agent.link, message))
+
+
+def _request(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    """Mesos's allocator takes note of requests and does nothing with them; so do we."""
+    state.counters.add("messages_resource_request")
+
+
+def _answer_inverse_offers(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    """There are no inverse offers without maintenance, so none is known: passed over."""
+    state.counters.add("messages_inverse_offers")
+
+
+def _acknowledge_operation_status(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    """Statuses of operations that this master makes need no acknowledgement: passed over."""
+    state.counters.add("invalid_operation_status_update_acknowledgements")
+
+
+def _reconcile_operations(
+    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+) -> None:
+    """Say of each named operation that it is unknown: this master keeps none."""
+    assert call.reconcile_operations is not None
+    state.counters.add("messages_reconcile_operations")
+    if framework.subscription is None:
+        return
+    for wanted in call.reconcile_operations.operations:
+        status = mesos.OperationStatus(
+            operation_id=wanted.operation_id,
+            state=mesos.OperationState.OPERATION_UNKNOWN,
+            message="Reconciliation: Operation is unknown",
+            agent_id=wanted.agent_id,
+            resource_provider_id=wanted.resource_provider_id,
+        )
+        event = scheduler.Event(
+            type=scheduler.Event.Type.UPDATE_OPERATION_STATUS,
+            update_operation_status=scheduler.Event.UpdateOperationStatus(status=status),
+        )
+        step.then.append(SendEvent(framework.subscription.stream, event))
+
+
+HANDLERS: dict[scheduler.Call.Type, Handler] = {
+    Call.Type.TEARDOWN: _teardown,
+    Call.Type.ACCEPT: _accept,
+    Call.Type.DECLINE: _decline,
+    Call.Type.ACCEPT_INVERSE_OFFERS: _answer_inverse_offers,
+    Call.Type.DECLINE_INVERSE_OFFERS: _answer_inverse_offers,
+    Call.Type.REVIVE: _revive,
+    Call.Type.KILL: _kill,
+    Call.Type.SHUTDOWN: _shutdown,
+    Call.Type.ACKNOWLEDGE: _acknowledge,
+    Call.Type.ACKNOWLEDGE_OPERATION_STATUS: _acknowledge_operation_status,
+    Call.Type.RECONCILE: _reconcile,
+    Call.Type.RECONCILE_OPERATIONS: _reconcile_operations,
+    Call.Type.MESSAGE: _message,
+    Call.Type.REQUEST: _request,
+    Call.Type.SUPPRESS: _suppress,
+}

@@ -1,0 +1,138 @@
+"""What can happen to a master. Names are past; timers hold events too."""
+
+from __future__ import annotations
+
+from typing import NewType, TypeAlias
+
+from msgspec import Struct
+
+from tepui.base.names import AgentId, FrameworkId, OfferId, StreamId
+from tepui.wire import link, master, scheduler
+
+LinkId = NewType("LinkId", int)  # one connection of an agent
+RequestId = NewType("RequestId", int)  # an HTTP request that waits for its Answer
+
+
+class SubscribeReceived(Struct, frozen=True):
+    """A scheduler sent SUBSCRIBE; `stream` is the answer that it now reads.
+
+    Whoever puts this event has checked the call's own form (`validation.call_error`).
+    """
+
+    stream: StreamId
+    call: scheduler.Call
+    principal: str | None = None
+
+
+class CallReceived(Struct, frozen=True):
+    """A scheduler sent another call, with the stream id of its header."""
+
+    request: RequestId
+    call: scheduler.Call
+    stream: StreamId | None
+    principal: str | None = None
+
+
+class StreamClosed(Struct, frozen=True):
+    """The reader of a stream, scheduler or operator, has left."""
+
+    stream: StreamId
+
+
+class OperatorCallReceived(Struct, frozen=True):
+    """An operator sent a call of the v1 operator API other than SUBSCRIBE."""
+
+    request: RequestId
+    call: master.Call
+    principal: str | None = None
+
+
+class OperatorSubscribed(Struct, frozen=True):
+    """An operator reads events from now on."""
+
+    stream: StreamId
+    principal: str | None = None
+
+
+class TeardownAsked(Struct, frozen=True):
+    """An operator wants a framework gone."""
+
+    request: RequestId
+    framework_id: FrameworkId
+
+
+class Asked(Struct, frozen=True):
+    """A reader wants to know; `question` is one of `core.views.questions`."""
+
+    request: RequestId
+    question: Struct
+
+
+class LinkOpened(Struct, frozen=True):
+    """An agent has connected; it says next who it is."""
+
+    link: LinkId
+    ip: str
+
+
+class LinkReceived(Struct, frozen=True):
+    """An agent sent this."""
+
+    link: LinkId
+    message: link.FromAgent
+
+
+class LinkClosed(Struct, frozen=True):
+    """An agent's connection is gone."""
+
+    link: LinkId
+
+
+# Timers
+
+
+class HeartbeatDue(Struct, frozen=True):
+    """A stream has been told nothing for a while."""
+
+    stream: StreamId
+
+
+class FailoverTimeoutPassed(Struct, frozen=True):
+    """A framework has not come back in time."""
+
+    framework_id: FrameworkId
+
+
+class OfferTimedOut(Struct, frozen=True):
+    """A framework has kept an offer too long."""
+
+    offer_id: OfferId
+
+
+class PingDue(Struct, frozen=True):
+    """An agent is to be pinged, or has missed the last ping."""
+
+    agent_id: AgentId
+
+
+class AllocationDue(Struct, frozen=True):
+    """Agents have resources that may be offered."""
+
+
+Event: TypeAlias = (
+    SubscribeReceived
+    | CallReceived
+    | StreamClosed
+    | OperatorCallReceived
+    | OperatorSubscribed
+    | TeardownAsked
+    | Asked
+    | LinkOpened
+    | LinkReceived
+    | LinkClosed
+    | HeartbeatDue
+    | FailoverTimeoutPassed
+    | OfferTimedOut
+    | PingDue
+    | AllocationDue
+)

@@ -1,0 +1,89 @@
+"""RECONCILE and KILL: what a scheduler is told of tasks, known and unknown.
+
+Source: Mesos docs/reconciliation.md, master.cpp Master::reconcileTasks; texts as a real master
+answers.
+"""
+
+from __future__ import annotations
+
+from tepui.base.names import AgentId, TaskId
+from tepui.master.core import statuses
+from tepui.master.core.actions import Effects, SendToAgent
+from tepui.master.core.state import Framework, State
+from tepui.wire import link, mesos, scheduler
+
+TaskState = mesos.TaskState
+RECONCILIATION = mesos.TaskStatus.Reason.REASON_RECONCILIATION
+
+
+def reconcile(
+    state: State, framework: Framework, call: scheduler.Call.Reconcile, now_ms: int, step: Effects
+) -> None:
+    """Say the latest state of the named tasks, or of all when none is named."""
+    state.counters.add("messages_reconcile_tasks")
+    if not call.tasks:
+        for task in framework.tasks.values():
+            _tell_latest(framework, task.id, now_ms, step)
+        return
+    for wanted in call.tasks:
+        agent_id = None if wanted.agent_id is None else wanted.agent_id.value
+        _tell(state, framework, wanted.task_id.value, agent_id, now_ms, step)
+
+
+def kill(
+    state: State, framework: Framework, call: scheduler.Call.Kill, now_ms: int, step: Effects
+) -> None:
+    """Have the task killed; of a task that is not known, say what a reconciliation would."""
+    state.counters.add("messages_kill_task")
+    agent_id = None if call.agent_id is None else call.agent_id.value
+    task = framework.tasks.get(TaskId(call.task_id.value))
+    if task is None:
+        _tell(state, framework, call.task_id.value, agent_id, now_ms, step)
+        return
+    if agent_id is not None and agent_id != task.agent_id:
+        return  # as Mesos: it is not the task that was meant
+    task.kill_wanted = True
+    task.kill_policy = call.kill_policy
+    agent = state.agents[task.agent_id]
+    if agent.link is not None:
+        message = link.KillTask(framework.id, task.id, call.kill_policy)
+        step.then.append(SendToAgent(agent.link, message))
+
+
+def _tell(
+    state: State,
+    framework: Framework,
+    task_id: str,
+    agent_id: str | None,
+    now_ms: int,
+    step: Effects,
+) -> None:
+    if task_id in framework.tasks:
+        _tell_latest(framework, TaskId(task_id), now_ms, step)
+        return
+    unreachable_ms: int | None = None
+    if agent_id is not None and (absent := state.unreachable_agents.get(AgentId(agent_id))):
+        wanted, text = TaskState.TASK_UNREACHABLE, "Reconciliation: Task is unreachable"
+        unreachable_ms = absent.since_ms
+    elif agent_id is not None and agent_id in state.gone_agents:
+        wanted, text = TaskState.TASK_GONE_BY_OPERATOR, "Reconciliation: Task is gone"
+    elif agent_id is not None and agent_id in state.agents:
+        wanted, text = TaskState.TASK_GONE, "Reconciliation: Task is unknown to the agent"
+    else:
+        wanted, text = TaskState.TASK_UNKNOWN, "Reconciliation: Task is unknown"
+    status = statuses.made_by_master(
+        task_id,
+        agent_id,
+        statuses.lost_or(framework, wanted),
+        RECONCILIATION,
+        text,
+        now_ms,
+        unreachable_ms=unreachable_ms,
+    )
+    statuses.tell(framework, status, step)
+
+
+def _tell_latest(framework: Framework, task_id: TaskId, now_ms: int, step: Effects) -> None:
+    text = "Reconciliation: Latest task state"
+    status = statuses.latest(framework.tasks[task_id], RECONCILIATION, text, now_ms)
+    statuses.tell(framework, status, step)

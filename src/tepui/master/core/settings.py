@@ -1,0 +1,30 @@
+"""What an operator can choose of the master's decisions; the flags of the daemon fill it.
+
+Names and defaults: Mesos docs/configuration/master.md.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+HEARTBEAT_INTERVAL_MS: Final = 15_000  # Mesos: master/constants.hpp DEFAULT_HEARTBEAT_INTERVAL
+REFUSE_MS_DEFAULT: Final = 5_000  # Mesos: mesos.proto Filters.refuse_seconds
+REFUSE_MS_MAX: Final = 365 * 24 * 3_600_000  # Mesos: hierarchical.cpp caps it at 365 days
+ACKNOWLEDGED_MAX: Final = 10_000  # acknowledgements on their way to one agent that we remember
+ALLOCATE_AGENTS_MAX: Final = 500  # agents of one slice of an allocation cycle, about 2 ms
+
+
+class Settings(Struct, frozen=True):
+    """Times in milliseconds; counts of what is remembered after its end."""
+
+    agent_ping_timeout_ms: int = 15_000
+    max_agent_ping_timeouts: int = 5
+    agent_reregister_timeout_ms: int = 600_000
+    offer_timeout_ms: int | None = None
+    max_completed_frameworks: int = 50
+    max_completed_tasks_per_framework: int = 1_000
+    max_unreachable_tasks_per_framework: int = 1_000
+    max_removed_agents: int = 1_000
+    filter_gpu_resources: bool = True

@@ -1,0 +1,213 @@
+"""All that a master knows: one tree, changed only by the handlers of this core."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TypeAlias
+
+from msgspec import Struct, field
+
+from tepui.allocator import Allocator
+from tepui.base.ids import Uuids
+from tepui.base.names import AgentId, ExecutorId, FrameworkId, OfferId, Role, StreamId, TaskId
+from tepui.base.timers import Timers
+from tepui.master.core.events import Event, LinkId
+from tepui.master.core.settings import Settings
+from tepui.resources import Resources
+from tepui.wire import mesos, scheduler
+
+TaskKey: TypeAlias = tuple[FrameworkId, TaskId]
+
+TERMINAL_STATES: frozenset[mesos.TaskState] = frozenset(
+    {
+        mesos.TaskState.TASK_FINISHED,
+        mesos.TaskState.TASK_FAILED,
+        mesos.TaskState.TASK_KILLED,
+        mesos.TaskState.TASK_ERROR,
+        mesos.TaskState.TASK_LOST,
+        mesos.TaskState.TASK_DROPPED,
+        mesos.TaskState.TASK_GONE,
+        mesos.TaskState.TASK_GONE_BY_OPERATOR,
+    }
+)
+
+
+class Task(Struct):
+    """A task from its launch to the acknowledgement of its end.
+
+    `state` is the newest that is known; the update that the scheduler has yet to acknowledge may
+    be an older one. Resources are held until the state is terminal.
+    """
+
+    id: TaskId
+    framework_id: FrameworkId
+    agent_id: AgentId
+    executor_id: ExecutorId | None  # None: a command task
+    role: Role
+    resources: Resources
+    info: mesos.TaskInfo
+    state: mesos.TaskState
+    statuses: tuple[mesos.TaskStatus, ...] = ()  # the last of each state, without data, for views
+    update: mesos.TaskStatus | None = None  # the one that its agent waits to be acknowledged
+    kill_policy: mesos.KillPolicy | None = None
+    kill_wanted: bool = False  # said again when the agent is back
+    unreachable_ms: int | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """The task has ended, whatever is acknowledged."""
+        return self.state in TERMINAL_STATES
+
+
+class Executor(Struct):
+    """An executor on an agent, with the resources of its own."""
+
+    info: mesos.ExecutorInfo
+    framework_id: FrameworkId
+    agent_id: AgentId
+    role: Role
+    resources: Resources
+
+
+class Offer(Struct, frozen=True):
+    """What one framework may use of one agent until it answers."""
+
+    id: OfferId
+    framework_id: FrameworkId
+    agent_id: AgentId
+    role: Role
+    resources: Resources
+    timer: int | None
+
+
+class Subscription(Struct, frozen=True):
+    """The connected scheduler of a framework."""
+
+    stream: StreamId
+    heartbeat: int  # the timer of the next one
+
+
+class Framework(Struct):
+    """A framework from its first subscription to its removal."""
+
+    id: FrameworkId
+    info: mesos.FrameworkInfo
+    roles: tuple[Role, ...]
+    capabilities: frozenset[str]
+    registered_ms: int
+    subscription: Subscription | None = None
+    suppressed: frozenset[Role] = frozenset()
+    constraints: scheduler.OfferConstraints | None = None
+    reregistered_ms: int | None = None
+    disconnected_ms: int | None = None
+    unregistered_ms: int | None = None
+    failover_timer: int | None = None
+    recovered: bool = False  # known from an agent, not yet subscribed to this master
+    tasks: dict[TaskId, Task] = field(default_factory=dict)
+    executors: dict[tuple[AgentId, ExecutorId], Executor] = field(default_factory=dict)
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    unreachable_tasks: dict[TaskId, Task] = field(default_factory=dict)
+    completed_tasks: deque[Task] = field(default_factory=deque)
+
+
+class Agent(Struct):
+    """An agent that is registered; it may be disconnected for a while."""
+
+    id: AgentId
+    info: mesos.AgentInfo
+    total: Resources
+    version: str
+    address: str  # host:port of its HTTP server
+    url: mesos.URL
+    registered_ms: int
+    link: LinkId | None
+    reregistered_ms: int | None = None
+    tasks: dict[TaskKey, Task] = field(default_factory=dict)
+    executors: dict[tuple[FrameworkId, ExecutorId], Executor] = field(default_factory=dict)
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    deactivated: bool = False  # by the operator: no offers
+    ping_timer: int | None = None
+    ping_sequence: int = 0
+    pings_missed: int = 0
+    acknowledged: set[bytes] = field(default_factory=set)  # uuids sent since the last ping
+    acknowledged_before: set[bytes] = field(default_factory=set)  # sent before it, not ponged yet
+
+    @property
+    def connected(self) -> bool:
+        """Its link is up."""
+        return self.link is not None
+
+    @property
+    def active(self) -> bool:
+        """Its resources may be offered."""
+        return self.link is not None and not self.deactivated
+
+
+class AbsentAgent(Struct, frozen=True):
+    """An agent that was: unreachable, removed or marked gone."""
+
+    id: AgentId
+    info: mesos.AgentInfo
+    since_ms: int
+
+
+class Counters(Struct):
+    """What has been counted since the start, for metrics (Mesos: docs/monitoring.md)."""
+
+    events: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count `name`, a name of a metric after `master/`."""
+        self.events[name] = self.events.get(name, 0) + count
+
+
+class State(Struct):
+    """The master. Made by `new`; nothing else sets the derived parts."""
+
+    info: mesos.MasterInfo
+    settings: Settings
+    allocator: Allocator
+    uuids: Uuids
+    started_ms: int
+    timers: Timers[Event]
+    frameworks: dict[FrameworkId, Framework] = field(default_factory=dict)
+    completed_frameworks: dict[FrameworkId, Framework] = field(default_factory=dict)
+    agents: dict[AgentId, Agent] = field(default_factory=dict)
+    unreachable_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
+    removed_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
+    gone_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    agent_by_link: dict[LinkId, AgentId] = field(default_factory=dict)
+    framework_by_stream: dict[StreamId, FrameworkId] = field(default_factory=dict)
+    operators: dict[StreamId, int] = field(default_factory=dict)  # streams to heartbeat timers
+    weights: dict[Role, float] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+    frameworks_registered: int = 0
+    agents_registered: int = 0
+    offers_made: int = 0
+    allocation_timer: int | None = None
+    allocation_due_ms: int = 0
+
+
+def new(
+    info: mesos.MasterInfo,
+    *,
+    now_ms: int,
+    seed: bytes,
+    settings: Settings | None = None,
+    weights: dict[Role, float] | None = None,
+) -> State:
+    """A master that knows nothing yet. `seed` makes its ids."""
+    settings = settings or Settings()
+    allocator = Allocator(
+        filter_gpu_resources=settings.filter_gpu_resources, domain=info.domain, weights=weights
+    )
+    return State(
+        info=info,
+        settings=settings,
+        allocator=allocator,
+        uuids=Uuids(seed),
+        started_ms=now_ms,
+        timers=Timers(),
+        weights=dict(weights or {}),
+    )

@@ -1,0 +1,87 @@
+"""The statuses that a master makes itself: without a uuid, so nobody acknowledges them.
+
+Source: Mesos common/protobuf_utils createStatusUpdate; texts as a real master answers.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tepui.master.core.actions import Effects, SendEvent
+from tepui.master.core.state import Framework, Task
+from tepui.wire import mesos, scheduler
+
+TaskState = mesos.TaskState
+Reason = mesos.TaskStatus.Reason
+MASTER = mesos.TaskStatus.Source.SOURCE_MASTER
+
+
+def made_by_master(
+    task_id: str,
+    agent_id: str | None,
+    state: mesos.TaskState,
+    reason: mesos.TaskStatus.Reason,
+    message: str,
+    now_ms: int,
+    *,
+    unreachable_ms: int | None = None,
+) -> mesos.TaskStatus:
+    """A status of the master's own."""
+    return mesos.TaskStatus(
+        task_id=mesos.TaskID(task_id),
+        state=state,
+        message=message,
+        source=MASTER,
+        reason=reason,
+        agent_id=None if agent_id is None else mesos.AgentID(agent_id),
+        timestamp=now_ms / 1000,
+        unreachable_time=(
+            None
+            if unreachable_ms is None
+            else mesos.TimeInfo(nanoseconds=unreachable_ms * 1_000_000)
+        ),
+    )
+
+
+def latest(
+    task: Task, reason: mesos.TaskStatus.Reason, message: str, now_ms: int
+) -> mesos.TaskStatus:
+    """What the scheduler may know of the task: not more than was forwarded to it."""
+    last = task.statuses[-1] if task.statuses else None
+    state = task.update.state if task.update is not None else task.state
+    return mesos.TaskStatus(
+        task_id=mesos.TaskID(task.id),
+        state=state,
+        message=message,
+        source=MASTER,
+        reason=reason,
+        agent_id=mesos.AgentID(task.agent_id),
+        executor_id=None if task.executor_id is None else mesos.ExecutorID(task.executor_id),
+        timestamp=now_ms / 1000,
+        healthy=last.healthy if last else None,
+        check_status=last.check_status if last else None,
+        container_status=last.container_status if last else None,
+    )
+
+
+def lost_or(framework: Framework, state: mesos.TaskState) -> mesos.TaskState:
+    """`state` for a PARTITION_AWARE framework, TASK_LOST for one that does not know it."""
+    return state if "PARTITION_AWARE" in framework.capabilities else TaskState.TASK_LOST
+
+
+def tell(framework: Framework, status: mesos.TaskStatus, step: Effects) -> None:
+    """Send an update to the framework's scheduler, if it is connected."""
+    if framework.subscription is not None:
+        event = scheduler.Event(
+            type=scheduler.Event.Type.UPDATE, update=scheduler.Event.Update(status=status)
+        )
+        step.then.append(SendEvent(framework.subscription.stream, event))
+
+
+def remember(task: Task, status: mesos.TaskStatus) -> None:
+    """Keep the status for views: one of each state, without its data (Mesos: updateTask)."""
+    kept = status if status.data is None else replace(status, data=None)
+    if task.statuses and task.statuses[-1].state is status.state:
+        task.statuses = (*task.statuses[:-1], kept)
+    else:
+        task.statuses = (*task.statuses, kept)

@@ -1,0 +1,114 @@
+"""Status updates on their way from agent to scheduler, and acknowledgements on their way back.
+
+An agent sends the updates of a task one after the other and repeats each until it is
+acknowledged. The master forwards them and remembers, for each task, the one that waits. An
+acknowledgement that may have been lost with a connection is said again instead of forwarding
+the update a second time. (Mesos: docs/high-availability-framework-guide.md)
+"""
+
+from __future__ import annotations
+
+from tepui.base.names import AgentId, ExecutorId, FrameworkId, TaskId
+from tepui.master.core import statuses, tasks
+from tepui.master.core.actions import Effects, SendEvent, SendToAgent
+from tepui.master.core.publish import publish_task_updated
+from tepui.master.core.settings import ACKNOWLEDGED_MAX
+from tepui.master.core.state import TERMINAL_STATES, Agent, Framework, State
+from tepui.wire import link, mesos, scheduler
+
+Event = scheduler.Event
+
+
+def status_updated(
+    state: State, agent: Agent, message: link.StatusUpdated, now_ms: int, step: Effects
+) -> None:
+    """An agent has news of a task."""
+    status = message.status
+    framework = state.frameworks.get(FrameworkId(message.framework_id))
+    if framework is None or status.uuid is None or agent.link is None:
+        state.counters.add("invalid_status_updates")
+        return
+    if status.uuid in agent.acknowledged or status.uuid in agent.acknowledged_before:
+        _say_acknowledged(agent, message.framework_id, status.task_id.value, status.uuid, step)
+        return
+    state.counters.add("valid_status_updates")
+    task = framework.tasks.get(TaskId(status.task_id.value))
+    if task is not None and task.agent_id == agent.id:
+        is_news = task.update is None or task.update.uuid != status.uuid
+        task.update = status
+        tasks.change_state(state, task, message.latest_state, now_ms)
+        statuses.remember(task, status)
+        if is_news:
+            publish_task_updated(state, task, status, step)
+    statuses.tell(framework, status, step)
+
+
+def acknowledge(
+    state: State, framework: Framework, call: scheduler.Call.Acknowledge, now_ms: int, step: Effects
+) -> None:
+    """The scheduler has an update: its agent may send the next; an ended task is history."""
+    agent = state.agents.get(AgentId(call.agent_id.value))
+    if agent is None:
+        state.counters.add("invalid_status_update_acknowledgements")
+        return
+    task = framework.tasks.get(TaskId(call.task_id.value))
+    if task is not None:
+        if task.agent_id != agent.id or task.update is None or task.update.uuid != call.uuid:
+            state.counters.add("invalid_status_update_acknowledgements")
+            return
+        ended = task.update.state in TERMINAL_STATES
+        task.update = None
+        if ended:
+            tasks.forget_task(state, framework, task)
+    state.counters.add("valid_status_update_acknowledgements")
+    if len(agent.acknowledged) < ACKNOWLEDGED_MAX:
+        agent.acknowledged.add(call.uuid)
+    if agent.link is not None:
+        _say_acknowledged(agent, framework.id, call.task_id.value, call.uuid, step)
+
+
+def executor_message(
+    state: State, agent: Agent, message: link.ExecutorMessage, now_ms: int, step: Effects
+) -> None:
+    """An executor speaks to its scheduler."""
+    framework = state.frameworks.get(FrameworkId(message.framework_id))
+    if framework is None or framework.subscription is None:
+        state.counters.add("invalid_executor_to_framework_messages")
+        return
+    state.counters.add("valid_executor_to_framework_messages")
+    event = Event(
+        type=Event.Type.MESSAGE,
+        message=Event.Message(
+            agent_id=mesos.AgentID(agent.id),
+            executor_id=mesos.ExecutorID(message.executor_id),
+            data=message.data,
+        ),
+    )
+    step.then.append(SendEvent(framework.subscription.stream, event))
+
+
+def executor_exited(
+    state: State, agent: Agent, message: link.ExecutorExited, now_ms: int, step: Effects
+) -> None:
+    """An executor is gone; its scheduler hears of it unless the agent made it up for a command."""
+    framework_id = FrameworkId(message.framework_id)
+    executor_id = ExecutorId(message.executor_id)
+    tasks.remove_executor(state, framework_id, agent.id, executor_id, now_ms)
+    framework = state.frameworks.get(framework_id)
+    if framework is None or framework.subscription is None or message.built_in:
+        return
+    failure = Event.Failure(
+        agent_id=mesos.AgentID(agent.id),
+        executor_id=mesos.ExecutorID(executor_id),
+        status=message.status,
+    )
+    step.then.append(
+        SendEvent(framework.subscription.stream, Event(type=Event.Type.FAILURE, failure=failure))
+    )
+
+
+def _say_acknowledged(
+    agent: Agent, framework_id: str, task_id: str, uuid: bytes, step: Effects
+) -> None:
+    assert agent.link is not None
+    step.then.append(SendToAgent(agent.link, link.AcknowledgeUpdate(framework_id, task_id, uuid)))

@@ -1,0 +1,1 @@
+"""What the library decides, without sockets, clocks or randomness of its own."""

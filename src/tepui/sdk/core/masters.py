@@ -1,0 +1,108 @@
+"""Which master to ask next: addresses as users write them, redirects, and turns among them."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from tepui.base.errors import Refused
+from tepui.sdk.core.backoff import Backoff
+
+MASTER_PORT = 5050  # Mesos' default
+REDIRECTS_MAX = 5  # in one round over the masters; more are two standbys that name each other
+RETRY_MS = 250
+RETRY_MS_MAX = 15_000
+
+
+def parse_masters(text: str, default_port: int = MASTER_PORT) -> tuple[str, ...]:
+    """Base URLs of `host:port`, `http://host:port` or a list of these with commas.
+
+    Raises Refused naming the address and what is wrong with it.
+    """
+    if text.strip().startswith("zk://"):
+        raise Refused(
+            f"address '{text.strip()}': ZooKeeper addresses are not read here, give host:port of "
+            "the masters, with commas between them"
+        )
+    parts = [part.strip() for part in text.split(",")]
+    found = tuple(dict.fromkeys(_base_url(part, default_port) for part in parts if part))
+    if not found:
+        raise Refused(f"address '{text}': expected host:port")
+    return found
+
+
+def redirect_target(asked: str, location: str) -> str | None:
+    """The base URL of the leader in a `Location` (`//host:port/...`); None when it names none.
+
+    `asked` is the base URL that answered: a location without a scheme means its scheme.
+    """
+    try:
+        parts = urlsplit(location)
+        if not parts.hostname or parts.scheme not in ("", "http", "https"):
+            return None
+        _ = parts.port  # raises for a port that is no number
+    except ValueError:
+        return None
+    return f"{parts.scheme or urlsplit(asked).scheme}://{parts.netloc}"
+
+
+class Masters:
+    """The masters that are known, and which of them to ask now (`current`)."""
+
+    def __init__(self, addresses: tuple[str, ...], backoff: Backoff) -> None:
+        self._addresses = addresses
+        self._backoff = backoff
+        self._at = 0  # whose turn it is; -1 while the last leader is asked first
+        self._redirects = 0
+        self.current = addresses[0]
+
+    def led(self) -> None:
+        """`current` has answered as the leader: should it be lost, it is asked first again."""
+        self._at = -1
+        self._redirects = 0
+        self._backoff.reset()
+
+    def lost(self) -> int:
+        """The connection to `current` broke: the wait in ms before asking it again."""
+        return self._backoff.next_ms()
+
+    def failed(self) -> int:
+        """`current` did not answer as a leader: the wait in ms before asking the new `current`.
+
+        Zero until every address was asked once.
+        """
+        self._at += 1
+        if self._at < len(self._addresses):
+            self.current = self._addresses[self._at]
+            return 0
+        self._at = 0
+        self._redirects = 0
+        self.current = self._addresses[0]
+        return self._backoff.next_ms()
+
+    def redirected(self, location: str) -> int:
+        """`current` named another leader: the wait in ms before asking that one."""
+        target = redirect_target(self.current, location)
+        if target is None or self._redirects >= REDIRECTS_MAX:
+            return self.failed()
+        self._redirects += 1
+        self.current = target
+        return 0
+
+
+def _base_url(address: str, default_port: int) -> str:
+    has_scheme = "://" in address
+    try:
+        parts = urlsplit(address if has_scheme else f"http://{address}")
+        port = parts.port
+    except ValueError as error:
+        raise Refused(f"address '{address}': {str(error).lower()}") from None
+    if parts.scheme not in ("http", "https"):
+        raise Refused(f"address '{address}': unknown scheme '{parts.scheme}', expected http")
+    if not parts.hostname:
+        raise Refused(f"address '{address}': expected host:port")
+    if parts.query or parts.fragment or (parts.path not in ("", "/") and not has_scheme):
+        raise Refused(f"address '{address}': expected host:port and nothing behind it")
+    netloc = parts.netloc
+    if port is None and not has_scheme:
+        netloc = f"{netloc.rstrip(':')}:{default_port}"
+    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"

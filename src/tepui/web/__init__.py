@@ -1,0 +1,1 @@
+"""HTTP for the daemons: a server, routes, record streams and upgraded connections."""

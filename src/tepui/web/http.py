@@ -1,0 +1,84 @@
+"""Requests and responses as the handlers of a daemon see them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from tepui.web.stream import RecordStream
+
+BODY_BYTES_MAX: Final = 64 * 1024 * 1024  # a request's body; 413 above
+QUERY_FIELDS_MAX: Final = 1_000
+
+JSON_TYPE: Final = "application/json"
+TEXT_TYPE: Final = "text/plain; charset=utf-8"
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request, its body read whole.
+
+    `path` has no trailing slash; `rest` is what follows the route that matched.
+    """
+
+    method: str
+    path: str
+    rest: str
+    headers: Mapping[str, str]  # names in lower case; of repeated ones the last
+    query_text: str
+    body: bytes
+    server: str  # host:port on which the request came in
+    principal: str | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's fields; of repeated ones the last. Raises ValueError: too many."""
+        return dict(
+            parse_qsl(self.query_text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
+        )
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The fields of a form body."""
+        text = self.body.decode("utf-8", "replace")
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX))
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A whole answer."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Streaming(msgspec.Struct, frozen=True):
+    """An answer that goes on: `stream` is written to until it is ended or the client leaves."""
+
+    stream: RecordStream
+    content_type: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Answer = Response | Streaming
+Handler = Callable[[Request], Awaitable[Answer]]
+
+
+def text(status: int, body: str) -> Response:
+    """A sentence as the body, as Mesos answers errors."""
+    return Response(status, body.encode(), TEXT_TYPE)
+
+
+def json(value: Any, request: Request | None = None) -> Response:  # any JSON value
+    """The value as JSON; wrapped for a `jsonp` query (Mesos: 3rdparty/libprocess http::OK)."""
+    body = msgspec.json.encode(value)
+    function = request.query.get("jsonp") if request and "jsonp" in request.query_text else None
+    if function:
+        return Response(200, function.encode() + b"(" + body + b");", "text/javascript")
+    return Response(200, body, JSON_TYPE)
+
+
+ACCEPTED: Final = Response(202)

@@ -1,0 +1,106 @@
+"""A streaming answer: records out, each in a chunk of its own, joined per turn of the loop.
+
+Some clients of Mesos read one chunk as one record, so a record is never split and two are never
+joined in a chunk; but all chunks of one turn leave in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+STREAM_BYTES_MAX: Final = 32 * 1024 * 1024  # unread by a slow client; then it is cut off
+END_MS: Final = 5_000  # how long a client may take to read the end
+
+
+class RecordStream:
+    """The writing side of one streaming answer.
+
+    Lifecycle: made by a handler, attached to a connection when the head has been sent; `send`
+    before that is kept. It is over when `end` was called or the client has left; `on_close` is
+    called once, when it is over for any reason. `send` on a stream that is over does nothing.
+    """
+
+    def __init__(
+        self,
+        on_close: Callable[[], None],
+        *,
+        overflow_record: bytes,
+        bytes_max: int = STREAM_BYTES_MAX,
+    ) -> None:
+        self._on_close: Callable[[], None] | None = on_close
+        self._overflow_record = overflow_record  # the last words to a client that reads too slowly
+        self._bytes_max = bytes_max
+        self._transport: asyncio.WriteTransport | None = None
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._flush_scheduled = False
+        self._over = asyncio.Event()
+
+    @property
+    def over(self) -> bool:
+        """Nothing more can be sent."""
+        return self._over.is_set()
+
+    def send(self, record: bytes) -> None:
+        """Send a record, already framed, in this turn of the loop."""
+        if self._over.is_set():
+            return
+        unread = self._pending_bytes + len(record)
+        if self._transport is not None:
+            unread += self._transport.get_write_buffer_size()
+        if unread > self._bytes_max:
+            self._pending.append(_chunk(self._overflow_record))
+            self.end()
+            return
+        self._pending.append(_chunk(record))
+        self._pending_bytes += len(record)
+        if not self._flush_scheduled and self._transport is not None:
+            self._flush_scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def end(self) -> None:
+        """End the answer properly, after what was sent."""
+        if self._over.is_set():
+            return
+        self._flush()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"0\r\n\r\n")
+            self._transport.close()
+            transport = self._transport
+            asyncio.get_running_loop().call_later(END_MS / 1000, transport.abort)
+        self._finish()
+
+    def attach(self, transport: asyncio.WriteTransport) -> None:
+        """The head was sent on `transport`; records follow."""
+        self._transport = transport
+        self._flush()
+        if self._over.is_set():  # ended before its head was out
+            transport.write(b"0\r\n\r\n")
+            transport.close()
+
+    def client_left(self) -> None:
+        """The connection is closed."""
+        self._finish()
+
+    async def wait_over(self) -> None:
+        """Return when the stream is over."""
+        await self._over.wait()
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        if self._pending and self._transport is not None:
+            self._transport.write(b"".join(self._pending))
+            self._pending.clear()
+            self._pending_bytes = 0
+
+    def _finish(self) -> None:
+        self._over.set()
+        if self._on_close is not None:
+            on_close, self._on_close = self._on_close, None
+            on_close()
+
+
+def _chunk(record: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(record), record)

@@ -1,0 +1,252 @@
+"""The link between master and agent: one connection from the agent, both ways.
+
+Each message is a msgpack array of its tag and fields, behind its length (4 bytes, big endian).
+The first message each way is `Hello`; a peer that speaks another protocol is told so and closed.
+
+Order and loss: a connection delivers in order or breaks. What was sent on a broken connection
+may or may not have arrived. An agent that connects again first says all it has (`Reregister`),
+and the master compares; so nothing else needs a number or a retry, but status updates, which
+the agent sends again until they are acknowledged (Mesos: docs/reconciliation.md).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from tepui.wire import mesos
+from tepui.wire.errors import Malformed
+
+Decoded = TypeVar("Decoded")
+
+PROTOCOL: Final = 1
+MESSAGE_BYTES_MAX: Final = 256 * 1024 * 1024  # a re-registration carries all tasks of an agent
+
+
+class LinkMessage(Struct, frozen=True, tag=True, array_like=True):
+    """Base of what travels on the link."""
+
+
+class Hello(LinkMessage, frozen=True):
+    """The greeting of both sides: the link's protocol and the software's version."""
+
+    protocol: int
+    version: str
+
+
+# From the agent
+
+
+class Register(LinkMessage, frozen=True):
+    """An agent without an id asks for one."""
+
+    info: mesos.AgentInfo
+    version: str
+    address: str  # host:port of the agent's own HTTP server
+
+
+class RunningExecutor(Struct, frozen=True, array_like=True):
+    """An executor that an agent has."""
+
+    framework_id: str
+    info: mesos.ExecutorInfo
+
+
+class Reregister(LinkMessage, frozen=True):
+    """An agent that has an id says all that runs on it."""
+
+    info: mesos.AgentInfo  # its `id` is set
+    version: str
+    address: str
+    frameworks: tuple[mesos.FrameworkInfo, ...]
+    executors: tuple[RunningExecutor, ...]
+    tasks: tuple[mesos.Task, ...]
+
+
+class StatusUpdated(LinkMessage, frozen=True):
+    """A task's status; sent again until `AcknowledgeUpdate` names its uuid."""
+
+    framework_id: str
+    status: mesos.TaskStatus  # agent_id, timestamp, source and uuid are set
+    latest_state: mesos.TaskState  # what the task is by now; terminal frees its resources
+
+
+class ExecutorMessage(LinkMessage, frozen=True):
+    """An executor has bytes for its scheduler; may be lost."""
+
+    framework_id: str
+    executor_id: str
+    data: bytes
+
+
+class ExecutorExited(LinkMessage, frozen=True):
+    """The executor is gone; its resources are free. `status` is the raw wait status."""
+
+    framework_id: str
+    executor_id: str
+    status: int
+    built_in: bool  # the executor of a command task: schedulers are not told
+
+
+class Pong(LinkMessage, frozen=True):
+    """The answer to a Ping."""
+
+    sequence: int
+
+
+class Unregister(LinkMessage, frozen=True):
+    """The agent ends, and all of its tasks with it."""
+
+
+FromAgent = (
+    Hello
+    | Register
+    | Reregister
+    | StatusUpdated
+    | ExecutorMessage
+    | ExecutorExited
+    | Pong
+    | Unregister
+)
+
+
+# From the master
+
+
+class Registered(LinkMessage, frozen=True):
+    """The agent is admitted, or back, under this id."""
+
+    agent_id: str
+    ping_timeout_ms: int  # without a ping for this long, the agent connects anew
+
+
+class RunTasks(LinkMessage, frozen=True):
+    """Launch one task, or a task group on one executor."""
+
+    framework: mesos.FrameworkInfo  # its `id` is set
+    executor: mesos.ExecutorInfo | None  # None: a command task
+    tasks: tuple[mesos.TaskInfo, ...]
+    group: bool
+    role: str  # the role that the resources are allocated to
+
+
+class KillTask(LinkMessage, frozen=True):
+    """Kill the task, with this policy before the task's own."""
+
+    framework_id: str
+    task_id: str
+    kill_policy: mesos.KillPolicy | None
+
+
+class ShutdownExecutor(LinkMessage, frozen=True):
+    """Ask the executor to end, then end it."""
+
+    framework_id: str
+    executor_id: str
+
+
+class SchedulerMessage(LinkMessage, frozen=True):
+    """A scheduler has bytes for its executor; may be lost."""
+
+    framework_id: str
+    executor_id: str
+    data: bytes
+
+
+class AcknowledgeUpdate(LinkMessage, frozen=True):
+    """The scheduler has this update; the next one may come."""
+
+    framework_id: str
+    task_id: str
+    uuid: bytes
+
+
+class UpdateFramework(LinkMessage, frozen=True):
+    """The framework's info has changed."""
+
+    framework: mesos.FrameworkInfo
+
+
+class ShutdownFramework(LinkMessage, frozen=True):
+    """The framework is gone: end its executors and forget it."""
+
+    framework_id: str
+
+
+class Ping(LinkMessage, frozen=True):
+    """Are you there?"""
+
+    sequence: int
+
+
+class Shutdown(LinkMessage, frozen=True):
+    """The master does not want this agent: end all tasks, then yourself."""
+
+    message: str
+
+
+FromMaster = (
+    Hello
+    | Registered
+    | RunTasks
+    | KillTask
+    | ShutdownExecutor
+    | SchedulerMessage
+    | AcknowledgeUpdate
+    | UpdateFramework
+    | ShutdownFramework
+    | Ping
+    | Shutdown
+)
+
+_ENCODER = msgspec.msgpack.Encoder()
+_FROM_AGENT: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
+_FROM_MASTER: msgspec.msgpack.Decoder[FromMaster] = msgspec.msgpack.Decoder(FromMaster)
+_LENGTH = struct.Struct(">I")
+
+
+def frame(message: LinkMessage) -> bytes:
+    """The message as it travels."""
+    body = _ENCODER.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class LinkReader:
+    """Puts messages together from the bytes of a connection."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def from_agent(self, data: bytes) -> Sequence[FromAgent]:
+        """The messages that `data` completes. Raises Malformed: close the connection."""
+        return [self._decode(_FROM_AGENT, body) for body in self._bodies(data)]
+
+    def from_master(self, data: bytes) -> Sequence[FromMaster]:
+        """The messages that `data` completes. Raises Malformed: close the connection."""
+        return [self._decode(_FROM_MASTER, body) for body in self._bodies(data)]
+
+    def _bodies(self, data: bytes) -> list[memoryview]:
+        whole = memoryview(self._rest + data if self._rest else data)
+        bodies, at = [], 0
+        while len(whole) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(whole, at)
+            if length > MESSAGE_BYTES_MAX:
+                raise Malformed(f"a message of {length} bytes; at most {MESSAGE_BYTES_MAX}")
+            end = at + _LENGTH.size + length
+            if end > len(whole):
+                break
+            bodies.append(whole[at + _LENGTH.size : end])
+            at = end
+        self._rest = bytes(whole[at:])
+        return bodies
+
+    @staticmethod
+    def _decode(decoder: msgspec.msgpack.Decoder[Decoded], body: memoryview) -> Decoded:
+        try:
+            return decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Malformed(f"a message that is not of the link: {error}") from error
