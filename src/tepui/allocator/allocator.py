@@ -35,6 +35,8 @@ from tepui.base.names import AgentId, FrameworkId, Role
 from tepui.resources import Resources
 from tepui.wire import mesos
 
+FILTERS_PER_AGENT = 4  # ends of filters that take about as long as a look at an agent
+
 
 class Allocator:
     """Who is offered what now."""
@@ -65,9 +67,9 @@ class Allocator:
     def allocate(self, now_ms: int, agents_max: int) -> list[Grant]:
         """What is to be offered, after a look at no more than `agents_max` agents.
 
-        When `pending()` still holds afterwards, there is more to look at.
+        There is more to look at when `pending()` still holds, or `next_due_ms()` has come.
         """
-        self._expire_filters(now_ms)
+        self._expire_filters(now_ms, FILTERS_PER_AGENT * agents_max)
         grants: list[Grant] = []
         for _ in range(agents_max):
             waiting = self.queue.take()
@@ -99,8 +101,8 @@ class Allocator:
         if agent.free:
             self.queue.rest(agent)
 
-    def _expire_filters(self, now_ms: int) -> None:
-        for client, agent_id in self.filters.expire(now_ms):
+    def _expire_filters(self, now_ms: int, ends_max: int) -> None:
+        for client, agent_id in self.filters.expire(now_ms, ends_max):
             if client.is_active and (agent := self.agents.get(agent_id)) is not None:
                 self.queue.wake_at(client, agent)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
+from tepui.allocator.declines import Declines
 from tepui.allocator.shares import Leaf, Node
 from tepui.allocator.terms import AgentTerms, FrameworkTerms, Minimums
 from tepui.base.names import AgentId, FrameworkId, Role
@@ -15,13 +14,6 @@ from tepui.resources.kinds import Kind
 Excludes = Callable[[AgentTerms], bool]  # whether an agent's offers are not wanted
 
 
-class Declined(Struct, frozen=True):
-    """Offers within `resources` are not made again before `until_ms`."""
-
-    resources: Resources
-    until_ms: int
-
-
 class Client(Node):
     """One framework in one role, a node of the tree of shares.
 
@@ -29,8 +21,8 @@ class Client(Node):
     """
 
     __slots__ = (
+        "declines",
         "excludes",
-        "filters",
         "framework_id",
         "held",
         "is_picky",
@@ -51,7 +43,7 @@ class Client(Node):
         self.role: Role = leaf.role
         self.leaf = leaf
         self.held: dict[AgentId, Resources] = {}
-        self.filters: dict[AgentId, tuple[Declined, ...]] = {}
+        self.declines = Declines()
         self.is_subscribed = False  # the framework is known and has this role
         self.excludes: Excludes | None = None
         self.minimums: Minimums | None = None  # its own, in place of the cluster's

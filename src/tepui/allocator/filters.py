@@ -1,106 +1,117 @@
-"""Which offers a framework declined, and until when (Mesos: RefusedOfferFilter).
+"""The filters of all clients, in the order in which they end.
 
-A filter drops offers of one agent to one framework in one role that are contained in what was
-declined: when more becomes free the framework is asked again. A filter ends by time, when the
-role is revived, and when the agent's attributes change.
+Each client keeps its own (see `declines`), so that reviving one, however much it has declined, is
+to drop them. Here is only when to look at which client next.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from tepui.allocator.clients import Client, Declined
+from tepui.allocator.clients import Client
+from tepui.allocator.declines import Declined, Declines
 from tepui.base.names import AgentId
 from tepui.resources import Resources
 
-FILTERS_PER_AGENT_MAX = 4  # of one framework in one role; beyond it the one that ends first goes
 REFUSE_MS_MAX = 365 * 24 * 3600 * 1000  # Mesos caps a filter at 365 days
-STALE_MIN = 1024  # ended filters that may wait in the heap besides as many as are in force
+STALE_MIN = 1024  # looks in vain that may wait besides one for each client with filters
 
 
 class Filters:
-    """The times at which filters end; the filters themselves are with their clients."""
+    """When the next filter ends, and how many there are."""
 
     def __init__(self) -> None:
-        self._ends: list[tuple[int, int, Client, AgentId, Declined]] = []
+        self._looks: list[tuple[int, int, Client]] = []
+        self._look_at: dict[Client, int] = {}  # the earliest look at each client with filters
         self._number = 0
         self.in_force = 0
 
     def install(
         self, client: Client, agent_id: AgentId, resources: Resources, until_ms: int
     ) -> None:
-        """Offers within `resources` are dropped until `until_ms`; one that says less is merged."""
-        before = client.filters.get(agent_id, ())
-        for old in before:
-            if old.until_ms >= until_ms and old.resources.contains(resources):
-                return
-        new = Declined(resources, until_ms)
-        kept = [
-            old
-            for old in before
-            if old.until_ms > until_ms or not resources.contains(old.resources)
-        ]
-        if len(kept) == FILTERS_PER_AGENT_MAX:
-            kept.remove(min(kept, key=lambda old: old.until_ms))
-        self._replace(client, agent_id, before, (*kept, new))
+        """Offers of the agent within `resources` are dropped until `until_ms`."""
         self._number += 1
-        heappush(self._ends, (until_ms, self._number, client, agent_id, new))
-        self._compact()
+        before = client.declines.count
+        client.declines.add(agent_id, Declined(resources, until_ms), self._number)
+        self.in_force += client.declines.count - before
+        self._plan(client)
 
-    def expire(self, now_ms: int) -> list[tuple[Client, AgentId]]:
-        """Filters that ended by `now_ms` are gone; whom they concerned."""
+    def expire(self, now_ms: int, ends_max: int) -> list[tuple[Client, AgentId]]:
+        """At most `ends_max` filters that ended by `now_ms` are gone; whom they concerned."""
         ended: list[tuple[Client, AgentId]] = []
-        while self._ends and self._ends[0][0] <= now_ms:
-            _, _, client, agent_id, declined = heappop(self._ends)
-            before = client.filters.get(agent_id, ())
-            after = tuple([f for f in before if f is not declined])
-            if len(after) < len(before):
-                self._replace(client, agent_id, before, after)
-                ended.append((client, agent_id))
+        while len(ended) < ends_max and self._looks and self._looks[0][0] <= now_ms:
+            at_ms, _, client = heappop(self._looks)
+            if self._look_at.get(client) != at_ms:
+                continue
+            del self._look_at[client]
+            declines = client.declines
+            while len(ended) < ends_max:
+                due_ms = declines.next_due_ms()
+                if due_ms is None or due_ms > now_ms:
+                    break
+                ended.append((client, declines.end_first()))
+                self.in_force -= 1
+            self._plan(client)
         return ended
+
+    def next_due_ms(self) -> int | None:
+        """When to look next: not after a filter ends, and before it only if another is gone."""
+        while self._looks:
+            at_ms, _, client = self._looks[0]
+            if self._look_at.get(client) == at_ms:
+                return at_ms
+            heappop(self._looks)
+        return None
 
     def clear_client(self, client: Client) -> None:
         """`client` has declined nothing."""
-        self.in_force -= sum(len(filters) for filters in client.filters.values())
-        client.filters = {}
+        self.in_force -= client.declines.count
+        client.declines = Declines()
+        self._look_at.pop(client, None)
         self._compact()
 
     def clear_agent(self, client: Client, agent_id: AgentId) -> None:
         """`client` has declined nothing of this agent."""
-        self.in_force -= len(client.filters.pop(agent_id, ()))
+        before = client.declines.count
+        client.declines.remove_agent(agent_id)
+        self.in_force += client.declines.count - before
+        self._plan(client)
 
-    def next_due_ms(self) -> int | None:
-        """When the next filter ends, if there is one."""
-        while self._ends and not _is_in_force(self._ends[0]):
-            heappop(self._ends)
-        return self._ends[0][0] if self._ends else None
+    def check(self, clients: list[Client]) -> None:
+        """The filters of `clients` are all there are, and will be looked at in time."""
+        assert self.in_force == sum(client.declines.count for client in clients)
+        looks = {(at_ms, client) for at_ms, _, client in self._looks}
+        for client in clients:
+            client.declines.check()
+            due_ms = client.declines.next_due_ms()
+            at_ms = self._look_at.get(client)
+            if due_ms is None:
+                assert at_ms is None
+            else:
+                assert at_ms is not None
+                assert at_ms <= due_ms
+                assert (at_ms, client) in looks
+        assert len(self._looks) <= 2 * len(self._look_at) + STALE_MIN
 
-    def check(self, in_force: int) -> None:
-        """There are `in_force` filters, and each will end."""
-        assert self.in_force == in_force
-        assert sum(map(_is_in_force, self._ends)) == in_force
-        assert len(self._ends) <= 2 * in_force + STALE_MIN
-
-    def _replace(
-        self,
-        client: Client,
-        agent_id: AgentId,
-        before: tuple[Declined, ...],
-        after: tuple[Declined, ...],
-    ) -> None:
-        if after:
-            client.filters[agent_id] = after
-        else:
-            del client.filters[agent_id]
-        self.in_force += len(after) - len(before)
+    def _plan(self, client: Client) -> None:
+        """The next look at `client` is no later than its next filter ends."""
+        due_ms = client.declines.next_due_ms()
+        if due_ms is None:
+            self._look_at.pop(client, None)
+            self._compact()
+            return
+        planned_ms = self._look_at.get(client)
+        if planned_ms is None or due_ms < planned_ms:
+            self._look_at[client] = due_ms
+            self._number += 1
+            heappush(self._looks, (due_ms, self._number, client))
+            self._compact()
 
     def _compact(self) -> None:
-        """The heap is no longer than a multiple of what is in force."""
-        if len(self._ends) > 2 * self.in_force + STALE_MIN:
-            self._ends = [end for end in self._ends if _is_in_force(end)]
-            heapify(self._ends)
+        if len(self._looks) > 2 * len(self._look_at) + STALE_MIN:
+            self._looks = [look for look in self._looks if self._is_planned(look)]
+            heapify(self._looks)
 
-
-def _is_in_force(end: tuple[int, int, Client, AgentId, Declined]) -> bool:
-    _, _, client, agent_id, declined = end
-    return any(f is declined for f in client.filters.get(agent_id, ()))
+    def _is_planned(self, look: tuple[int, int, Client]) -> bool:
+        at_ms, _, client = look
+        return self._look_at.get(client) == at_ms

@@ -118,8 +118,10 @@ def offer_to(
     """
     if not is_enough and client.minimums is None:
         return Reason.NOT_ENOUGH
-    if (bar := bar_to(agent, client, rules)) is not None:
-        return bar
+    if client.excludes is not None or agent.has_gpus or agent.is_remote:
+        bar = bar_to(agent, client, rules)
+        if bar is not None:
+            return bar
 
     offer = part if is_plain or not client.is_picky else part.filter(client.understands)
     if offer is not part or client.minimums is not None:
@@ -127,8 +129,9 @@ def offer_to(
         if not reaches(offer, minimums):
             return Reason.NOT_ENOUGH if offer is part else Reason.NOT_UNDERSTOOD
 
-    for declined in client.filters.get(agent.agent_id, ()):
-        if declined.resources.contains(offer):
+    for declined in client.declines.by_agent.get(agent.agent_id, ()):
+        # An offer that goes from one to the next is one object all the way.
+        if declined.resources is offer or declined.resources.contains(offer):
             return Reason.DECLINED
     return offer
 

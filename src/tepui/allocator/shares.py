@@ -121,15 +121,24 @@ class Level(Node):
 
     def in_order(self, cluster: Cluster) -> list[tuple[float, int, str, Node]]:
         """The active nodes below, the neediest first. Not to be kept or changed."""
-        if self._epoch != cluster.epoch:
-            self._epoch = cluster.epoch
-            self._sort(cluster)
-        elif self._moved:
-            if len(self._moved) * RESORT_FRACTION > len(self._members):
-                self._sort(cluster)
-            else:
-                self._move(cluster)
+        if self._moved or self._epoch != cluster.epoch:
+            self._settle(cluster)
         return self._order
+
+    def _settle(self, cluster: Cluster) -> None:
+        if len(self._members) == 1 and self._order:
+            # The only one is in order whatever its key. When a second one joins, one of two has
+            # moved, so the whole level is sorted and this key is made up for.
+            for node in self._moved:
+                node.is_moved = False
+            self._moved.clear()
+        elif self._epoch != cluster.epoch or len(self._moved) * RESORT_FRACTION > len(
+            self._members
+        ):
+            self._sort(cluster)
+        else:
+            self._move(cluster)
+        self._epoch = cluster.epoch
 
     def _sort(self, cluster: Cluster) -> None:
         for node in self._moved:
@@ -231,7 +240,7 @@ class RoleTree:
             level = level.parent
 
     def charge(self, node: Node, amounts: Mapping[str, int]) -> None:
-        """`amounts` are allocated to `node`, and so to all above it."""
+        """`amounts` are allocated to `node`, and so to all above it but the root."""
         above = node.above
         while above is not None:
             add(node.amounts, amounts, 1)
@@ -239,7 +248,6 @@ class RoleTree:
             if node.is_active and not node.is_moved:
                 above.mark_moved(node)
             node, above = above, above.above
-        add(node.amounts, amounts, 1)
 
     def discharge(self, node: Node, amounts: Mapping[str, int]) -> None:
         """`amounts` are no longer allocated to `node`."""
@@ -249,7 +257,6 @@ class RoleTree:
             if node.is_active and not node.is_moved:
                 above.mark_moved(node)
             node, above = above, above.above
-        add(node.amounts, amounts, -1)
 
     def leaves_in_order(self) -> Iterator[Leaf]:
         """The leaves with active frameworks, the neediest role first."""

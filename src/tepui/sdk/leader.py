@@ -22,9 +22,7 @@ async def find_leader(
     Asks each for `/redirect`, again and again with growing waits. Raises Refused for an address
     that is none, CallRefused when a master refuses to tell, Unreachable after `timeout_s`.
     """
-    turns = Masters(
-        parse_masters(masters), Backoff(RETRY_MS, RETRY_MS_MAX, Random(seed).random)
-    )
+    turns = Masters(parse_masters(masters), Backoff(RETRY_MS, RETRY_MS_MAX, Random(seed).random))
     http = Http(Media.JSON)
     cause = ""
     try:

@@ -30,7 +30,7 @@ PATH = "/api/v1"
 POLL_MS = 500  # between reads of a file that does not grow
 ATTEMPTS_MAX = 12  # of one call: over all masters and redirects
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 P = TypeVar("P")
 
 
@@ -154,9 +154,7 @@ class OperatorClient:
 
     async def get_metrics(self) -> dict[str, float]:
         """The metrics that have a value."""
-        call = master.Call(
-            type=master.Call.Type.GET_METRICS, get_metrics=master.Call.GetMetrics()
-        )
+        call = master.Call(type=master.Call.Type.GET_METRICS, get_metrics=master.Call.GetMetrics())
         found = _present((await self.call(call)).get_metrics, "get_metrics").metrics
         return {metric.name: metric.value for metric in found if metric.value is not None}
 
@@ -209,7 +207,7 @@ class OperatorClient:
         answer = await self.call(agent.Call(type=agent.Call.Type.GET_STATE))
         return answer.get_state or agent.Response.GetState()
 
-    # Files of an agent, or of a master
+    # Files of an agent
 
     async def list_files(self, path: str) -> tuple[mesos.FileInfo, ...]:
         """What is in a directory; CallRefused with status 404 when there is none."""
@@ -320,6 +318,13 @@ class OperatorClient:
         """Turn to the next address at once; raises Unreachable when all were asked."""
         if self._masters.failed() > 0:
             raise Unreachable(cause)
+
+
+def sandbox_path(framework_id: str, executor_id: str) -> str:
+    """Where an agent shows the sandbox of an executor's last run; a command's executor id is its
+    task id. `follow_file(f"{sandbox_path(...)}/stdout")` follows what it prints.
+    """
+    return f"/frameworks/{framework_id}/executors/{executor_id}/runs/latest"
 
 
 def _present(part: P | None, name: str) -> P:

@@ -133,7 +133,7 @@ def command_task(
     )
 
 
-def executor(
+def executor_info(
     executor_id: str,
     line: str | Sequence[str],
     *,

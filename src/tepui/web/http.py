@@ -81,4 +81,13 @@ def json(value: Any, request: Request | None = None) -> Response:  # any JSON va
     return Response(200, body, JSON_TYPE)
 
 
+def not_allowed(request: Request, *methods: str) -> Response:
+    """405, with the methods that the route takes."""
+    wanted = ", ".join(f"'{method}'" for method in methods)
+    body = (
+        f"405 Method Not Allowed. Expecting one of {{ {wanted} }}, but received '{request.method}'."
+    )
+    return Response(405, body.encode(), TEXT_TYPE, (("Allow", ", ".join(methods)),))
+
+
 ACCEPTED: Final = Response(202)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +24,8 @@ BODY_READ_MS: Final = 60_000  # a client gets this long to send its body
 KEEP_ALIVE_S: Final = 75
 STOP_S: Final = 1
 CONNECTION: Final = "tepui.connection"  # the scope's extension that holds our protocol
+
+_SLASHES = re.compile(r"/{2,}")
 
 Upgrade = Callable[[Mapping[str, str]], asyncio.Protocol]
 
@@ -42,10 +46,15 @@ class Application:
         if isinstance(body, Response):
             await _write(body, send)
             return
-        path = scope["path"].rstrip("/")
+        if headers.get("content-encoding") == "gzip":
+            body = _unzipped(body)
+        if isinstance(body, Response):
+            await _write(body, send)
+            return
+        path = _SLASHES.sub("/", scope["path"]).rstrip("/")
         found = self.routes.find(path)
         if found is None:
-            await _write(text(404, "Not found."), send)
+            await _write(text(404, "404 Not Found."), send)
             return
         handler, rest = found
         server = scope.get("server") or ("", 0)
@@ -88,6 +97,18 @@ async def _read_body(receive: ASGIReceiveCallable) -> bytes | Response:
     except TimeoutError:
         return text(408, f"The body did not arrive within {BODY_READ_MS // 1000} seconds")
     return text(400, "The client left before its body was complete")
+
+
+def _unzipped(body: bytes) -> bytes | Response:
+    """A gzip body; one that is not gzip is answered as in Mesos (libprocess: 500)."""
+    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        whole = unzip.decompress(body, BODY_BYTES_MAX)
+    except zlib.error:
+        return text(500, "failed to decode body")
+    if unzip.unconsumed_tail:
+        return text(413, f"The body is larger than {BODY_BYTES_MAX} bytes")
+    return whole
 
 
 async def _write(answer: Answer, send: ASGISendCallable) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from msgspec import DecodeError, Struct, json
 
@@ -19,6 +20,12 @@ class Head(Struct, frozen=True):
     n: int = 0
     event: str = ""
     fault: Fault | None = None
+
+
+class Busy(Struct, frozen=True):
+    """The launcher's only message while another agent is connected."""
+
+    pid: int
 
 
 class Hello(Struct, frozen=True):
@@ -66,8 +73,8 @@ class Link(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "a stream socket was given"
-        self._transport = transport
+        # A stream's transport; those of uvloop are of none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._read += data

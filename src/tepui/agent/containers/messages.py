@@ -43,6 +43,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     output_bytes_max: int
     cpus_milli: int
     mem_bytes: int
+    again: bool = False  # asked before, on a connection that broke before the answer
 
 
 class Row(Struct, frozen=True):

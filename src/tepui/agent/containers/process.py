@@ -8,8 +8,9 @@ from functools import partial
 from typing import TypeVar
 
 from msgspec import json
+from msgspec.structs import replace
 
-from tepui.agent.containers.link import Head, Hello, Link
+from tepui.agent.containers.link import Busy, Head, Hello, Link
 from tepui.agent.containers.messages import (
     Launch,
     Notes,
@@ -42,12 +43,11 @@ T = TypeVar("T")
 class Pending:
     """A request without its answer yet: kept whole, so that it can be sent again."""
 
-    __slots__ = ("answer", "body", "launches")
+    __slots__ = ("answer", "request")
 
-    def __init__(self, body: bytes, answer: asyncio.Future[bytes], launches: str) -> None:
-        self.body = body
-        self.answer = answer
-        self.launches = launches  # the container's id, or ''
+    def __init__(self, request: Request | Launch) -> None:
+        self.request = request
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
 
 class ProcessRuntime:
@@ -55,7 +55,7 @@ class ProcessRuntime:
 
     The launcher is started when there is none. When the connection breaks it is made anew, once, and what was
     asked is asked again where it had not happened; when that fails every waiting call raises, and the next
-    call tries again. When the launcher itself was killed its containers are gone: each is told as exited by
+    call tries again. Only one agent can be connected to a launcher. When the launcher itself was killed its containers are gone: each is told as exited by
     SIGKILL.
     """
 
@@ -92,7 +92,7 @@ class ProcessRuntime:
         await self._connected()
         name = spec.container_id
         try:
-            answer = await self._ask(launch_request(spec, self._next()), name, LAUNCH_S)
+            answer = await self._ask(launch_request(spec, self._next()), LAUNCH_S)
         except TimeoutError:
             self._abandoned.add(name)
             self._send(Request(self._next(), "destroy", name))
@@ -175,17 +175,16 @@ class ProcessRuntime:
 
     async def _answer(self, request: Request, answer: type[T]) -> T:
         try:
-            return json.decode(await self._ask(request, "", ASK_S), type=answer)
+            return json.decode(await self._ask(request, ASK_S), type=answer)
         except TimeoutError:
             cause = f"the launcher did not answer within {ASK_S:.0f} s"
             raise HostError(request.do, f"'{request.container_id}'", cause) from None
 
-    async def _ask(self, request: Request | Launch, launches: str, timeout_s: float) -> bytes:
+    async def _ask(self, request: Request | Launch, timeout_s: float) -> bytes:
         body = encode(request)
         if len(self._pending) >= PENDING_MAX:
             raise HostError(request.do, "the launcher", f"{PENDING_MAX} requests wait for it")
-        pending = Pending(body, asyncio.get_running_loop().create_future(), launches)
-        self._pending[request.n] = pending
+        self._pending[request.n] = pending = Pending(request)
         if self._link is not None:  # else it goes out when the connection is there again
             self._link.send(body)
         try:
@@ -208,14 +207,19 @@ class ProcessRuntime:
         if head.fault is not None:
             pending.answer.set_exception(HostError(*head.fault))
         else:
-            if pending.launches:
-                self._alive.add(pending.launches)  # before its exit, which may be in the same read
+            if isinstance(pending.request, Launch):
+                # Before its exit, which may be in the same read.
+                self._alive.add(pending.request.container_id)
             pending.answer.set_result(body)
 
     def _heard(self, event: str, body: bytes) -> None:
         if event == "hello":
             if self._settling is not None and not self._settling.done():
                 self._settling.set_result(body)
+        elif event == "busy":
+            cause = f"another agent, process {json.decode(body, type=Busy).pid}, is connected to it"
+            if self._settling is not None and not self._settling.done():
+                self._settling.set_exception(HostError("connect to", "the launcher", cause))
         elif event == "exited":
             row = json.decode(body, type=Row)
             if self._found is not None:
@@ -281,11 +285,11 @@ class ProcessRuntime:
             cause = f"it speaks version {hello.version}, this agent {PROTOCOL_VERSION}"
             raise HostError("talk to", f"the launcher {hello.pid}", cause)
         self._hello = hello
-        self._settling = asyncio.get_running_loop().create_future()
         n = self._next()
-        self._pending[n] = Pending(b"", self._settling, "")
+        self._pending[n] = asked = Pending(Request(n, "list"))
+        self._settling = asked.answer
         try:
-            link.send(json.encode(Request(n, "list")))
+            link.send(encode(asked.request))
             answer = await self._settling
         finally:
             del self._pending[n]
@@ -296,14 +300,11 @@ class ProcessRuntime:
         if self._first:
             self._first = False
             self._found = rows
-        for pending in list(self._pending.values()):
-            row = rows.get(pending.launches)
-            if row is None:
-                link.send(pending.body)
-            elif not pending.answer.done():
-                started = Started(row.container_id, row.pid, row.start_time)
-                pending.answer.set_result(json.encode(started))
-                self._alive.add(row.container_id)
+        for pending in self._pending.values():
+            request = pending.request
+            if isinstance(request, Launch):
+                request = replace(request, again=True)
+            link.send(encode(request))
         if self._found is None:
             self._compare(rows)
 

@@ -162,7 +162,7 @@ class OperatorCalled(Event, frozen=True):
     """A call of the operator API that the state can answer."""
 
     request: int
-    type: agent.Call.Type
+    call: agent.Call.Type
     usage: Mapping[str, mesos.ResourceStatistics]
     system: Mapping[str, float]
 

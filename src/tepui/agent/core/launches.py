@@ -31,8 +31,7 @@ def run_tasks(state: State, message: link.RunTasks, now_ms: int, step: AgentStep
         note(step, "tasks_ignored", framework=framework.id, task=message.tasks[0].task_id.value)
         return
     group = message.group or (
-        message.executor is not None
-        and message.executor.type is mesos.ExecutorInfo.Type.DEFAULT
+        message.executor is not None and message.executor.type is mesos.ExecutorInfo.Type.DEFAULT
     )
     if group:
         _refuse_group(state, framework, message, now_ms, step)
@@ -43,9 +42,7 @@ def run_tasks(state: State, message: link.RunTasks, now_ms: int, step: AgentStep
             _run_command(state, framework, info, message.role, now_ms, step)
 
 
-def sandbox_prepared(
-    state: State, event: SandboxPrepared, now_ms: int, step: AgentStep
-) -> None:
+def sandbox_prepared(state: State, event: SandboxPrepared, now_ms: int, step: AgentStep) -> None:
     executor = state.containers.get(event.container_id)
     if executor is None:
         return  # it was abandoned
@@ -75,9 +72,7 @@ def sandbox_failed(state: State, event: SandboxFailed, now_ms: int, step: AgentS
     lives.executor_ended(state, executor, STATUS_UNKNOWN, now_ms, step)
 
 
-def container_started(
-    state: State, event: ContainerStarted, now_ms: int, step: AgentStep
-) -> None:
+def container_started(state: State, event: ContainerStarted, now_ms: int, step: AgentStep) -> None:
     executor = state.containers.get(event.container_id)
     if executor is None:
         return
@@ -106,9 +101,7 @@ def launch_failed(state: State, event: LaunchFailed, now_ms: int, step: AgentSte
     lives.executor_ended(state, executor, STATUS_UNKNOWN, now_ms, step)
 
 
-def container_exited(
-    state: State, event: ContainerExited, now_ms: int, step: AgentStep
-) -> None:
+def container_exited(state: State, event: ContainerExited, now_ms: int, step: AgentStep) -> None:
     executor = state.containers.get(event.container_id)
     if executor is None:
         return

@@ -67,8 +67,7 @@ def begin_executor(
     before = framework.executors.get(info.executor_id.value)
     if before is not None:  # a finished command that lingers, and whose task id is used again
         assert before.phase is Phase.TERMINATED
-        _executor_over(state, framework, before, now_ms, step)
-        state.frameworks[framework.id] = framework
+        _into_history(state, framework, before, now_ms, step)
     container_id = state.uuids.next_text()
     executor_id = info.executor_id.value
     executor = Executor(
@@ -188,10 +187,16 @@ def settle_framework(state: State, framework: Framework) -> None:
 def _executor_over(
     state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
 ) -> None:
+    _into_history(state, framework, executor, now_ms, step)
+    settle_framework(state, framework)
+
+
+def _into_history(
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+) -> None:
     if framework.executors.get(executor.id) is executor:
         del framework.executors[executor.id]
     framework.completed_executors.append(executor)
     if len(framework.completed_executors) > state.settings.completed_executors_max:
         framework.completed_executors.popleft()
     gc.schedule(state, executor.directory, now_ms, step)
-    settle_framework(state, framework)

@@ -57,6 +57,10 @@ class Client:
     def _ready(self) -> None:
         if self._waiting:
             self._flush()
+        self.read()
+
+    def read(self) -> None:
+        """Act on what has come, if anything has; the connection may be closed afterwards."""
         if self._connection is None:
             return
         try:

@@ -106,7 +106,11 @@ class Lifecycle:
 
     def launch(self, asked: Launch, reply: Reply) -> None:
         """Start a container; `reply` is called when its program was reached. Raises Fault."""
-        if asked.container_id in self.containers:
+        known = self.containers.get(asked.container_id)
+        if known is not None and asked.again:
+            self._answer_again(known, reply)
+            return
+        if known is not None:
             raise Fault("launch", f"'{asked.container_id}'", "there is a container of this id")
         if self.alive >= CONTAINERS_MAX:
             raise Fault("launch", f"'{asked.container_id}'", f"{CONTAINERS_MAX} containers run")
@@ -125,6 +129,13 @@ class Lifecycle:
             self.loop.watch(stream.read_fd, partial(self._pump, stream))
         if container.cgroup is not None and container.cgroup.oom_fd >= 0:
             self.loop.watch(container.cgroup.oom_fd, partial(self._out_of_memory, container))
+
+    def _answer_again(self, container: Container, reply: Reply) -> None:
+        """The connection broke before the agent had its answer; the launch itself happened once."""
+        if container.state == STARTING:
+            container.reply = reply
+        else:
+            reply(self._row(container) | {"notes": container.notes})
 
     def _prepare(self, container: Container, asked: Launch) -> None:
         parent = self._living(asked.parent) if asked.parent else None
@@ -279,7 +290,8 @@ class Lifecycle:
     def update(self, container_id: str, cpus_milli: int, mem_bytes: int) -> Message:
         """Set new limits; the answer's notes tell which stayed as they were."""
         container = self._living(container_id)
-        container.cpus_milli, container.mem_bytes = cpus_milli, mem_bytes
+        container.cpus_milli = cpus_milli or container.cpus_milli
+        container.mem_bytes = mem_bytes or container.mem_bytes
         notes = (
             container.cgroup.limit(cpus_milli, mem_bytes) if container.cgroup is not None else []
         )

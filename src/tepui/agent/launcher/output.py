@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import stat
 
 from .request import Fault
@@ -86,6 +87,14 @@ class Stream:
     def pump(self) -> int:
         """Move at most one slice; return the bytes moved, 0 at the end of the stream, -1 if none wait."""
         if self.file_fd >= 0 and self.size_bytes >= self.bytes_max:
+            # Only for a byte that waits: the last file of a task is not to be an empty one.
+            poll = select.poll()
+            poll.register(self.read_fd, select.POLLIN)
+            events = poll.poll(0)
+            if not events:
+                return -1
+            if not events[0][1] & select.POLLIN:
+                return 0
             self._rotate()
         if self.file_fd < 0:
             return self._drop()
@@ -126,12 +135,13 @@ class Stream:
         os.close(self.file_fd)
         self.file_fd = -1
         try:
-            os.rename(
-                self.name,
-                self.name + ".1",
-                src_dir_fd=self.directory_fd,
-                dst_dir_fd=self.directory_fd,
-            )
+            with contextlib.suppress(FileNotFoundError):  # the task removed its own log
+                os.rename(
+                    self.name,
+                    self.name + ".1",
+                    src_dir_fd=self.directory_fd,
+                    dst_dir_fd=self.directory_fd,
+                )
             self.file_fd, self.size_bytes = self._open()
         except (OSError, Fault):
             return  # the task took its own sandbox apart; what it prints has no place to go

@@ -20,15 +20,19 @@ class Fault(Exception):
 
 
 class Launch:
-    """One container as asked for. `uid` is None where the launcher's own user is kept."""
+    """One container as asked for. `uid` is None where the launcher's own user is kept.
+
+    `again`: the agent asked before and lost the connection; what it asked for may have happened.
+    """
 
     __slots__ = (
-        "argv", "container_id", "cpus_milli", "directory", "environment", "gid", "groups",
+        "again", "argv", "container_id", "cpus_milli", "directory", "environment", "gid", "groups",
         "mem_bytes", "output_bytes_max", "parent", "rlimits", "stderr", "stdout", "uid", "umask",
     )  # fmt: skip
 
     def __init__(self, message: Message) -> None:
         self.container_id = name_in(message, "container_id")
+        self.again = message.get("again") is True
         self.parent = name_in(message, "parent") if message.get("parent") else ""
         self.argv = texts_in(message, "argv")
         self.environment = environment_in(message)

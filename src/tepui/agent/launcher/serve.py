@@ -3,7 +3,7 @@
 A request is `{"n": 7, "do": "launch", …}` and is answered by `{"n": 7, …}`, with `"fault"` in it when it did
 not work; a launch is answered when the program was reached, so answers may overtake each other. Exits are
 told as `{"event": "exited", …}` and kept, in memory and on disk, until the agent says `forget`; an agent that
-connects anew asks for the `list`. A new connection replaces the one before.
+connects anew asks for the `list`. A second agent is told `busy`, and by whom, and is cut off.
 
 The launcher ends when it is told to (`end`, or SIGTERM: all containers are killed first), or when it has had
 no container and no agent for `idle_s`.
@@ -18,7 +18,7 @@ import struct
 import time
 
 from .client import Client
-from .frames import PROTOCOL_VERSION, Message
+from .frames import PROTOCOL_VERSION, Message, encode
 from .lifecycle import Lifecycle
 from .loop import Loop
 from .request import Fault, Launch, integer_in, name_in
@@ -51,6 +51,7 @@ class Server:
             "unenforced": unenforced,
         }
         self._client: Client | None = None
+        self._client_pid = 0
         self._idle_since = time.monotonic()
         self._end_by = 0.0
         listener.setblocking(False)
@@ -88,12 +89,17 @@ class Server:
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        _, uid, _ = struct.unpack("=3i", credentials)
+        pid, uid, _ = struct.unpack("=3i", credentials)
         if uid not in (0, os.geteuid()):
             connection.close()
             return
         if self._client is not None:
-            self._client.close()
+            self._client.read()  # its end, if it has died and another was started at once
+        if self._client is not None:
+            connection.send(encode({"event": "busy", "pid": self._client_pid}))
+            connection.close()
+            return
+        self._client_pid = pid
         self._client = Client(self.loop, connection, self._message, self._closed)
         self._client.send(self._hello)
 

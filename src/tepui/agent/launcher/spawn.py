@@ -90,11 +90,6 @@ def _become(plan: Plan) -> None:
     stage = "start"
     try:
         os.setsid()
-        stage = "join the cgroups of"
-        for path in plan.tasks_files:
-            fd = os.open(path, os.O_WRONLY)
-            os.write(fd, b"0")
-            os.close(fd)
         if plan.oom_score_adj:
             fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
             os.write(fd, plan.oom_score_adj.encode())
@@ -109,6 +104,12 @@ def _become(plan: Plan) -> None:
             resource.setrlimit(number, (soft, hard))
         stage = "enter the working directory of"
         os.fchdir(plan.directory_fd)  # before the user changes: the way to it may be closed to them
+        # Late: from here on a container of few cpus waits for its share on a busy machine.
+        stage = "join the cgroups of"
+        for path in plan.tasks_files:
+            fd = os.open(path, os.O_WRONLY)
+            os.write(fd, b"0")
+            os.close(fd)
         if plan.uid is not None:
             stage = f"become user {plan.uid} for"
             os.setgroups(plan.groups)

@@ -14,8 +14,14 @@ from tepui.base.names import ExecutorId, OfferId, Role, TaskId
 from tepui.master.core import offers, statuses, tasks
 from tepui.master.core.actions import Effects, Note, SendEvent, SendToAgent
 from tepui.master.core.state import Agent, Executor, Framework, Offer, State, Task
-from tepui.master.core.validation.context import LaunchContext
-from tepui.master.core.validation.launch import task_error, task_group_errors
+from tepui.master.core.validation import (
+    LaunchContext,
+    completed_group,
+    completed_task,
+    operation_error,
+    task_error,
+    task_group_error,
+)
 from tepui.resources import Resources
 from tepui.wire import link, mesos, scheduler
 
@@ -164,10 +170,12 @@ def _carry_out(
 ) -> None:
     match operation.type:
         case Operation.Type.LAUNCH:
+            error = operation_error(operation)
             for info in _tasks_of(operation):
-                _launch(state, budget, info, now_ms, step)
+                _launch(state, budget, info, error, now_ms, step)
         case Operation.Type.LAUNCH_GROUP if operation.launch_group is not None:
-            _launch_group(state, budget, operation.launch_group, now_ms, step)
+            error = operation_error(operation)
+            _launch_group(state, budget, operation.launch_group, error, now_ms, step)
         case None | Operation.Type.UNKNOWN | Operation.Type.LAUNCH_GROUP:
             step.then.append(Note("operation_ignored", (("framework", budget.framework.id),)))
         case _:
@@ -175,43 +183,50 @@ def _carry_out(
 
 
 def _launch(
-    state: State, budget: _Budget, info: mesos.TaskInfo, now_ms: int, step: Effects
+    state: State,
+    budget: _Budget,
+    asked: mesos.TaskInfo,
+    error: str | None,
+    now_ms: int,
+    step: Effects,
 ) -> None:
     """Launch one task, with its executor if that does not run yet."""
     framework = budget.framework
-    error = task_error(info, _context(state, budget))
+    info = completed_task(asked, framework.id)
+    error = error or task_error(info, _context(state, budget))
     if error is not None:
         _refuse_task(state, framework, info, error, Reason.REASON_TASK_INVALID, now_ms, step)
         return
     executor_id = _use_executor(budget, info.executor)
     _add_task(state, budget, info, executor_id, step)
-    executor = info.executor
-    if executor is not None and executor.framework_id is None:
-        executor = replace(executor, framework_id=mesos.FrameworkID(framework.id))
-    _run(budget, (info,), executor, step, group=False)
+    _run(budget, (info,), info.executor, step, group=False)
 
 
 def _launch_group(
     state: State,
     budget: _Budget,
-    group: mesos.Offer.Operation.LaunchGroup,
+    launch: mesos.Offer.Operation.LaunchGroup,
+    error: str | None,
     now_ms: int,
     step: Effects,
 ) -> None:
     """Launch all tasks of the group on its executor, or none."""
     framework = budget.framework
-    errors = task_group_errors(group.task_group, group.executor, _context(state, budget))
-    if errors is not None:
-        for info, error in zip(group.task_group.tasks, errors, strict=True):
+    error = error or task_group_error(launch.task_group, launch.executor, _context(state, budget))
+    if error is not None:
+        for info in launch.task_group.tasks:
             _refuse_task(
                 state, framework, info, error, Reason.REASON_TASK_GROUP_INVALID, now_ms, step
             )
         return
-    executor = replace(group.executor, framework_id=mesos.FrameworkID(framework.id))
+    if not launch.task_group.tasks:
+        return
+    executor = replace(launch.executor, framework_id=mesos.FrameworkID(framework.id))
+    group = completed_group(launch.task_group, executor)
     executor_id = _use_executor(budget, executor)
-    for info in group.task_group.tasks:
+    for info in group.tasks:
         _add_task(state, budget, info, executor_id, step)
-    _run(budget, group.task_group.tasks, executor, step, group=True)
+    _run(budget, group.tasks, executor, step, group=True)
 
 
 def _context(state: State, budget: _Budget) -> LaunchContext:
@@ -318,7 +333,7 @@ def _refuse_task(
 def _refuse_operation(budget: _Budget, operation: mesos.Offer.Operation, step: Effects) -> None:
     """Operations on resources themselves are not carried out by this version."""
     assert operation.type is not None
-    text = f"operation {operation.type} is not supported by this master"
+    text = f"operation {operation.type.value} is not supported by this master"
     step.then.append(
         Note("operation_refused", (("framework", budget.framework.id), ("type", operation.type)))
     )

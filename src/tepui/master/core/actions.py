@@ -9,7 +9,8 @@ from msgspec import Struct
 from tepui.base.effects import Step
 from tepui.base.names import StreamId
 from tepui.master.core.events import LinkId, RequestId
-from tepui.wire import link, mesos
+from tepui.wire import mesos
+from tepui.wire.link import FromMaster
 from tepui.wire.message import ProtoMessage
 
 
@@ -52,7 +53,7 @@ class SendToAgent(Struct, frozen=True):
     """Send a message on an agent's link."""
 
     link: LinkId
-    message: link.FromMaster
+    message: FromMaster
 
 
 class CloseLink(Struct, frozen=True):

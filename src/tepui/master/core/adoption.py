@@ -133,6 +133,7 @@ def _take_in(
         info=_info_of(found),
         state=found.state,
         statuses=found.statuses,
+        forwarded=found.status_update_state,
     )
     tasks.add_task(state, framework, agent, task, step)
     if was_unreachable and not task.terminal:

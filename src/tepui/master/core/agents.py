@@ -108,7 +108,9 @@ def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> 
     state.counters.add("slave_removals")
     state.counters.add("slave_removals/reason_unhealthy")
     step.save.append(AgentUnreachable(agent.id, now_ms))
-    state.unreachable_agents[agent.id] = AbsentAgent(agent.id, agent.info, now_ms)
+    state.unreachable_agents[agent.id] = AbsentAgent(
+        agent.id, agent.info, now_ms, agent.acknowledged | agent.acknowledged_before
+    )
     for task in list(agent.tasks.values()):
         framework = state.frameworks[task.framework_id]
         if task.terminal:
@@ -210,7 +212,9 @@ def _reregister(
     if agent is None:
         agent = _add(state, link_id, message.info, message.version, message.address, now_ms)
         step.save.append(AgentAdmitted(message.info))
-        state.unreachable_agents.pop(agent_id, None)
+        absent = state.unreachable_agents.pop(agent_id, None)
+        if absent is not None:
+            agent.acknowledged = absent.acknowledged
         is_new = True
     else:
         _relink(state, agent, link_id, now_ms, step)

@@ -38,8 +38,12 @@ def call_received(state: State, event: CallReceived, now_ms: int, step: Effects)
     if call.type is Call.Type.UPDATE_FRAMEWORK:
         _update_framework(state, framework, event, now_ms, step)
         return
+    handler = HANDLERS.get(call.type)
+    if handler is None:
+        step.then.append(Answer(event.request, 501, f"call {call.type.value} is not known"))
+        return
     step.then.append(Answer(event.request, 202))
-    HANDLERS[call.type](state, framework, call, now_ms, step)
+    handler(state, framework, call, now_ms, step)
 
 
 def _refusal(framework: Framework | None, event: CallReceived) -> tuple[int, str] | None:
@@ -197,14 +201,18 @@ def _reconcile_operations(
 ) -> None:
     """Say of each named operation that it is unknown: this master keeps none."""
     assert call.reconcile_operations is not None
+    assert framework.subscription is not None
     state.counters.add("messages_reconcile_operations")
-    if framework.subscription is None:
-        return
     for wanted in call.reconcile_operations.operations:
+        text = "Reconciliation: Operation is unknown"
+        if wanted.agent_id is None:
+            text = f"{text} and no 'agent_id' was provided"
+        elif wanted.agent_id.value not in state.agents:
+            text = "Reconciliation: Both operation and agent are unknown"
         status = mesos.OperationStatus(
             operation_id=wanted.operation_id,
             state=mesos.OperationState.OPERATION_UNKNOWN,
-            message="Reconciliation: Operation is unknown",
+            message=text,
             agent_id=wanted.agent_id,
             resource_provider_id=wanted.resource_provider_id,
         )

@@ -7,7 +7,8 @@ from typing import NewType, TypeAlias
 from msgspec import Struct
 
 from tepui.base.names import AgentId, FrameworkId, OfferId, StreamId
-from tepui.wire import link, master, scheduler
+from tepui.wire import master, scheduler
+from tepui.wire.link import FromAgent
 
 LinkId = NewType("LinkId", int)  # one connection of an agent
 RequestId = NewType("RequestId", int)  # an HTTP request that waits for its Answer
@@ -79,7 +80,7 @@ class LinkReceived(Struct, frozen=True):
     """An agent sent this."""
 
     link: LinkId
-    message: link.FromAgent
+    message: FromAgent
 
 
 class LinkClosed(Struct, frozen=True):

@@ -1,16 +1,39 @@
-"""The state's frameworks, agents and tasks as messages of the API."""
+"""The state's frameworks, agents and tasks as messages of the API.
+
+Source: Mesos common/protobuf_utils (createTask, createAgentResponse), master/http.cpp (model).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
-from tepui.master.core.state import Agent, Executor, Framework, Task
-from tepui.wire import master, mesos
+from tepui.base.names import Role
+from tepui.master.core import offers
+from tepui.master.core.state import Agent, Executor, Framework, State, Task
+from tepui.resources import Resources
+from tepui.wire import master, mesos, scheduler
 
 Frameworks = master.Response.GetFrameworks
 Agents = master.Response.GetAgents
 Executors = master.Response.GetExecutors
+Capability = mesos.AgentInfo.Capability
+ReservationType = mesos.Resource.ReservationInfo.Type
+
 NANOSECONDS_OF_MS = 1_000_000
+NO_CONSTRAINTS = scheduler.OfferConstraints()
+NO_INFO = mesos.TimeInfo(nanoseconds=0)
+# What every agent of this version can do; a name that is missing here is not done by it.
+AGENT_CAPABILITIES = tuple(
+    Capability(type=name)
+    for name in (
+        Capability.Type.MULTI_ROLE,
+        Capability.Type.HIERARCHICAL_ROLE,
+        Capability.Type.RESERVATION_REFINEMENT,
+        Capability.Type.TASK_RESOURCE_LIMITS,
+    )
+)
 
 
 def time_info(at_ms: int) -> mesos.TimeInfo:
@@ -19,8 +42,12 @@ def time_info(at_ms: int) -> mesos.TimeInfo:
 
 
 def task(task: Task) -> mesos.Task:
-    """The task as operators and agents see it (Mesos: protobuf::createTask)."""
+    """The task as operators and agents see it.
+
+    The update is the newest that came with a uuid, acknowledged or not, as in Mesos.
+    """
     info = task.info
+    update = task.update or next((s for s in reversed(task.statuses) if s.uuid is not None), None)
     return mesos.Task(
         name=info.name,
         task_id=info.task_id,
@@ -31,19 +58,28 @@ def task(task: Task) -> mesos.Task:
         resources=task.resources.to_wire(role=task.role, refinement=True),
         limits=info.limits,
         statuses=task.statuses,
-        status_update_state=task.update.state if task.update else None,
-        status_update_uuid=task.update.uuid if task.update else None,
+        status_update_state=update.state if update else None,
+        status_update_uuid=update.uuid if update else None,
         labels=info.labels,
         discovery=info.discovery,
         container=info.container,
         health_check=info.health_check,
         kill_policy=info.kill_policy,
-        user=(info.command.user if info.command else None),
+        user=user_of(info),
     )
 
 
+def user_of(info: mesos.TaskInfo) -> str | None:
+    """Who the task runs as, when its command or its executor says so."""
+    if info.command is not None:
+        return info.command.user
+    if info.executor is not None and info.executor.command is not None:
+        return info.executor.command.user
+    return None
+
+
 def framework(framework: Framework) -> master.Response.GetFrameworks.Framework:
-    """The framework as operators see it."""
+    """The framework as events have it: who it is, not what it has."""
     return Frameworks.Framework(
         framework_info=framework.info,
         active=framework.subscription is not None,
@@ -55,12 +91,98 @@ def framework(framework: Framework) -> master.Response.GetFrameworks.Framework:
     )
 
 
+def framework_with_holdings(
+    state: State, framework: Framework
+) -> master.Response.GetFrameworks.Framework:
+    """The framework as answers have it, with its offers and what it uses."""
+    is_completed = framework.unregistered_ms is not None
+    return Frameworks.Framework(
+        framework_info=framework.info,
+        active=framework.subscription is not None,
+        connected=framework.subscription is not None,
+        recovered=framework.recovered,
+        registered_time=time_info(framework.registered_ms),
+        reregistered_time=time_info(framework.reregistered_ms or framework.registered_ms),
+        unregistered_time=time_info(framework.unregistered_ms or 0) if is_completed else None,
+        offers=tuple(
+            offers.message_of(
+                state.agents[offer.agent_id], framework, offer.id, offer.role, offer.resources
+            )
+            for offer in framework.offers.values()
+        ),
+        allocated_resources=by_role(used_by_role(framework)),
+        offered_resources=by_role((o.role, o.resources) for o in framework.offers.values()),
+        offer_constraints=framework.constraints or NO_CONSTRAINTS,
+    )
+
+
 def agent(agent: Agent) -> master.Response.GetAgents.Agent:
     """The agent as operators see it."""
-    return Agents.Agent(agent_info=agent.info, active=agent.active, version=agent.version)
+    return Agents.Agent(
+        agent_info=agent.info,
+        active=agent.active,
+        deactivated=agent.deactivated,
+        version=agent.version,
+        pid=pid_of(agent),
+        registered_time=time_info(agent.registered_ms),
+        reregistered_time=(
+            None if agent.reregistered_ms is None else time_info(agent.reregistered_ms)
+        ),
+        total_resources=endpoint_resources(agent.total, None),
+        allocated_resources=by_role(used_by_role(agent)),
+        offered_resources=by_role((o.role, o.resources) for o in agent.offers.values()),
+        capabilities=AGENT_CAPABILITIES,
+    )
 
 
 def executor(executor: Executor) -> master.Response.GetExecutors.Executor:
     """The executor as operators see it."""
-    info = replace(executor.info, framework_id=mesos.FrameworkID(executor.framework_id))
+    info = replace(
+        executor.info,
+        framework_id=mesos.FrameworkID(executor.framework_id),
+        resources=executor.resources.to_wire(role=executor.role, refinement=True),
+    )
     return Executors.Executor(executor_info=info, agent_id=mesos.AgentID(executor.agent_id))
+
+
+def pid_of(agent: Agent) -> str:
+    """The agent's address in the form that tools cut it from."""
+    return f"slave(1)@{agent.address}"
+
+
+def used_by_role(owner: Framework | Agent) -> Iterable[tuple[Role, Resources]]:
+    """What the live tasks and the executors of a framework, or on an agent, hold."""
+    for task in owner.tasks.values():
+        if not task.terminal:
+            yield task.role, task.resources
+    for executor in owner.executors.values():
+        yield executor.role, executor.resources
+
+
+def by_role(parts: Iterable[tuple[Role, Resources]]) -> tuple[mesos.Resource, ...]:
+    """The sum for each role, as answers write it."""
+    sums: dict[Role, list[Resources]] = {}
+    for role, resources in parts:
+        sums.setdefault(role, []).append(resources)
+    return tuple(
+        wire
+        for role in sorted(sums)
+        for wire in endpoint_resources(Resources.total(sums[role]), role)
+    )
+
+
+def endpoint_resources(resources: Resources, role: Role | None) -> tuple[mesos.Resource, ...]:
+    """The entries with both formats of a reservation, where the old one can say it."""
+    return tuple(_with_old_format(wire) for wire in resources.to_wire(role=role, refinement=True))
+
+
+def _with_old_format(wire: mesos.Resource) -> mesos.Resource:
+    match wire.reservations:
+        case ():
+            return replace(wire, role="*")
+        case (only,) if only.type is ReservationType.STATIC:
+            return replace(wire, role=only.role)
+        case (only,):
+            return replace(wire, role=only.role, reservation=replace(only, type=None, role=None))
+        case _:
+            return wire  # a refined reservation has only the new one

@@ -49,6 +49,7 @@ class Task(Struct):
     state: mesos.TaskState
     statuses: tuple[mesos.TaskStatus, ...] = ()  # the last of each state, without data, for views
     update: mesos.TaskStatus | None = None  # the one that its agent waits to be acknowledged
+    forwarded: mesos.TaskState | None = None  # of the last update: what the scheduler may know
     kill_policy: mesos.KillPolicy | None = None
     kill_wanted: bool = False  # said again when the agent is back
     unreachable_ms: int | None = None
@@ -144,11 +145,15 @@ class Agent(Struct):
 
 
 class AbsentAgent(Struct, frozen=True):
-    """An agent that was: unreachable, removed or marked gone."""
+    """An agent that was: unreachable, removed or marked gone.
+
+    `acknowledged`: uuids of updates that it would send again, should it come back.
+    """
 
     id: AgentId
     info: mesos.AgentInfo
     since_ms: int
+    acknowledged: set[bytes] = field(default_factory=set)
 
 
 class Counters(Struct):
@@ -181,6 +186,7 @@ class State(Struct):
     framework_by_stream: dict[StreamId, FrameworkId] = field(default_factory=dict)
     operators: dict[StreamId, int] = field(default_factory=dict)  # streams to heartbeat timers
     weights: dict[Role, float] = field(default_factory=dict)
+    flags: dict[str, str] = field(default_factory=dict)  # as the operator gave them, for views
     counters: Counters = field(default_factory=Counters)
     frameworks_registered: int = 0
     agents_registered: int = 0
@@ -196,6 +202,7 @@ def new(
     seed: bytes,
     settings: Settings | None = None,
     weights: dict[Role, float] | None = None,
+    flags: dict[str, str] | None = None,
 ) -> State:
     """A master that knows nothing yet. `seed` makes its ids."""
     settings = settings or Settings()
@@ -210,4 +217,5 @@ def new(
         started_ms=now_ms,
         timers=Timers(),
         weights=dict(weights or {}),
+        flags=dict(flags or {}),
     )

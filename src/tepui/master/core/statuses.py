@@ -48,10 +48,9 @@ def latest(
 ) -> mesos.TaskStatus:
     """What the scheduler may know of the task: not more than was forwarded to it."""
     last = task.statuses[-1] if task.statuses else None
-    state = task.update.state if task.update is not None else task.state
     return mesos.TaskStatus(
         task_id=mesos.TaskID(task.id),
-        state=state,
+        state=task.forwarded or task.state,
         message=message,
         source=MASTER,
         reason=reason,

@@ -36,6 +36,7 @@ def status_updated(
     if task is not None and task.agent_id == agent.id:
         is_news = task.update is None or task.update.uuid != status.uuid
         task.update = status
+        task.forwarded = status.state
         tasks.change_state(state, task, message.latest_state, now_ms)
         statuses.remember(task, status)
         if is_news:
@@ -47,9 +48,13 @@ def acknowledge(
     state: State, framework: Framework, call: scheduler.Call.Acknowledge, now_ms: int, step: Effects
 ) -> None:
     """The scheduler has an update: its agent may send the next; an ended task is history."""
-    agent = state.agents.get(AgentId(call.agent_id.value))
+    agent_id = AgentId(call.agent_id.value)
+    agent = state.agents.get(agent_id)
     if agent is None:
         state.counters.add("invalid_status_update_acknowledgements")
+        absent = state.unreachable_agents.get(agent_id)
+        if absent is not None and len(absent.acknowledged) < ACKNOWLEDGED_MAX:
+            absent.acknowledged.add(call.uuid)
         return
     task = framework.tasks.get(TaskId(call.task_id.value))
     if task is not None:
@@ -61,10 +66,7 @@ def acknowledge(
         if ended:
             tasks.forget_task(state, framework, task)
     state.counters.add("valid_status_update_acknowledgements")
-    if len(agent.acknowledged) < ACKNOWLEDGED_MAX:
-        agent.acknowledged.add(call.uuid)
-    if agent.link is not None:
-        _say_acknowledged(agent, framework.id, call.task_id.value, call.uuid, step)
+    _say_acknowledged(agent, framework.id, call.task_id.value, call.uuid, step)
 
 
 def executor_message(
@@ -110,5 +112,9 @@ def executor_exited(
 def _say_acknowledged(
     agent: Agent, framework_id: str, task_id: str, uuid: bytes, step: Effects
 ) -> None:
-    assert agent.link is not None
-    step.then.append(SendToAgent(agent.link, link.AcknowledgeUpdate(framework_id, task_id, uuid)))
+    """Tell the agent, and remember it until a ping that follows is answered."""
+    if len(agent.acknowledged) < ACKNOWLEDGED_MAX:
+        agent.acknowledged.add(uuid)
+    if agent.link is not None:
+        message = link.AcknowledgeUpdate(framework_id, task_id, uuid)
+        step.then.append(SendToAgent(agent.link, message))

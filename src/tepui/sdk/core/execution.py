@@ -77,9 +77,7 @@ class RecoveryOver(Struct, frozen=True):
     """The agent was away for the whole recovery timeout."""
 
 
-Event = (
-    Begun | Answered | Broken | Received | UpdateGiven | RetryDue | ResendDue | RecoveryOver
-)
+Event = Begun | Answered | Broken | Received | UpdateGiven | RetryDue | ResendDue | RecoveryOver
 
 
 class Subscribe(Struct, frozen=True):
@@ -129,7 +127,6 @@ class State(Struct):
     identity: Identity
     backoff: Backoff
     phase: Phase = Phase.CONNECTING
-    is_first: bool = True  # no subscription has succeeded yet
     tasks: dict[str, mesos.TaskInfo] = field(default_factory=dict)
     updates: dict[bytes, mesos.TaskStatus] = field(default_factory=dict)
     timers: Timers[Event] = field(default_factory=Timers)
@@ -165,7 +162,9 @@ def broken(state: State, event: Broken, now_ms: int, out: Effects) -> None:
     if state.phase is Phase.SUBSCRIBED:
         if not state.identity.checkpoint:
             # A restarted agent knows nothing of an executor that was not checkpointed.
-            _end(state, End(f"the agent went away, and nothing is checkpointed: {event.cause}"), out)
+            _end(
+                state, End(f"the agent went away, and nothing is checkpointed: {event.cause}"), out
+            )
             return
         state.phase = Phase.CONNECTING
         _await_agent(state, now_ms)
@@ -241,7 +240,6 @@ def _connect(state: State, out: Effects) -> None:
 
 def _subscribed(state: State, now_ms: int) -> None:
     state.phase = Phase.SUBSCRIBED
-    state.is_first = False
     state.backoff.reset()
     state.timers.cancel(state.recovery_timer)
     state.recovery_timer = None

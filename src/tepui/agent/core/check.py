@@ -1,0 +1,64 @@
+"""What always holds of an agent's state between two steps."""
+
+from __future__ import annotations
+
+from tepui.agent.core.state import (
+    COMPLETED_FRAMEWORKS_MAX,
+    COMPLETED_TASKS_PER_EXECUTOR_MAX,
+    TERMINAL,
+    Executor,
+    Framework,
+    Phase,
+    State,
+    Task,
+)
+
+
+def check(state: State) -> None:
+    """Raise AssertionError when the state contradicts itself; for tests and simulations."""
+    for container_id, executor in state.containers.items():
+        assert executor.container_id == container_id
+        assert state.frameworks[executor.framework_id].executors[executor.id] is executor
+    for connection, container_id in state.connections.items():
+        assert state.containers[container_id].connection == connection
+    for framework_id, framework in state.frameworks.items():
+        assert framework.id == framework_id
+        assert framework.executors or framework.tasks, f"framework {framework_id} has nothing"
+        _check_framework(state, framework)
+    assert len(state.completed_frameworks) <= COMPLETED_FRAMEWORKS_MAX
+
+
+def _check_framework(state: State, framework: Framework) -> None:
+    for executor_id, executor in framework.executors.items():
+        assert executor.id == executor_id
+        _check_executor(state, framework, executor)
+    for task_id, task in framework.tasks.items():
+        assert task.id == task_id
+        if task.state not in TERMINAL:
+            assert task_id in framework.executors[task.executor_id].tasks
+        _check_task(state, framework, task)
+    assert len(framework.completed_executors) <= state.settings.completed_executors_max
+
+
+def _check_executor(state: State, framework: Framework, executor: Executor) -> None:
+    is_here = executor.container_id in state.containers
+    assert is_here == (executor.phase is not Phase.TERMINATED)
+    assert set(executor.queued) <= set(executor.tasks) <= set(framework.tasks)
+    assert len(executor.completed_tasks) <= COMPLETED_TASKS_PER_EXECUTOR_MAX
+    if executor.connection is not None:
+        assert state.connections[executor.connection] == executor.container_id
+    if executor.phase is Phase.TERMINATED:
+        assert executor.connection is None
+        assert not executor.queued
+    if executor.command is not None and executor.command.kill is not None:
+        assert executor.command.health is None, "a task that is killed is not checked"
+        assert executor.command.check is None
+
+
+def _check_task(state: State, framework: Framework, task: Task) -> None:
+    if task.state in TERMINAL and not framework.ending:
+        assert task.pending, f"task {task.id} is over and is still here"
+        assert task.pending[-1].state is task.state
+    states = [status.state for status in task.pending]
+    assert sum(one in TERMINAL for one in states) <= 1
+    assert task.resend_timer is None or task.pending

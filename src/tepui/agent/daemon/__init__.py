@@ -1,0 +1,1 @@
+"""Does what the core decides: the link to the master, sandboxes, containers, the agent's HTTP."""

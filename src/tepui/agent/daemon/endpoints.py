@@ -1,0 +1,146 @@
+"""The classic endpoints of the agent. `/slave(1)` may stand before each, as in Mesos."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from tepui.agent.core.actions import AnswerClassic, Json
+from tepui.agent.core.events import Classic, ClassicAsked
+from tepui.agent.daemon.build import version_info
+from tepui.agent.daemon.containers import Containers
+from tepui.agent.daemon.loglevel import LogLevel
+from tepui.agent.daemon.machine import system_metrics
+from tepui.agent.daemon.master_link import MasterLink, Put
+from tepui.agent.daemon.requests import Requests
+from tepui.base.loop import Overloaded
+from tepui.web.http import Request, Response, json, text
+
+PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Handle = Callable[[Request], Awaitable[Response]]
+
+
+class Endpoints:
+    """The handlers, bound to the daemon."""
+
+    def __init__(
+        self,
+        put: Put,
+        requests: Requests,
+        containers: Containers,
+        master: MasterLink,
+        flags: Mapping[str, str],
+        log_level: LogLevel,
+    ) -> None:
+        self._put = put
+        self._requests = requests
+        self._containers = containers
+        self._master = master
+        self._flags = flags
+        self._log_level = log_level
+
+    def handlers(self) -> dict[str, Handle]:
+        """All of them, by path."""
+        return {
+            "/state": self.state,
+            "/containers": self.containers,
+            "/monitor/statistics": self.statistics,
+            "/flags": self.flags,
+            "/version": self.version,
+            "/health": self.health,
+            "/metrics/snapshot": self.snapshot,
+            "/metrics": self.prometheus,
+            "/system/stats.json": self.system,
+            "/logging/toggle": self.logging,
+        }
+
+    async def state(self, request: Request) -> Response:
+        body = await self._ask(Classic.STATE)
+        if isinstance(body, Response):
+            return body
+        assert isinstance(body, dict)
+        version: dict[str, Json] = dict(self._version())
+        extra: dict[str, Json] = {
+            "master_hostname": self._master.leader.rpartition(":")[0],
+            "flags": dict(self._flags),
+        }
+        frameworks = {name: body.pop(name) for name in ("frameworks", "completed_frameworks")}
+        return json(version | body | extra | frameworks, request)
+
+    async def containers(self, request: Request) -> Response:
+        body = await self._ask(Classic.CONTAINERS)
+        wanted = request.query.get("container_id")
+        if isinstance(body, list) and wanted is not None:
+            body = [one for one in body if isinstance(one, dict) and one["container_id"] == wanted]
+        return body if isinstance(body, Response) else json(body, request)
+
+    async def statistics(self, request: Request) -> Response:
+        body = await self._ask(Classic.STATISTICS)
+        return body if isinstance(body, Response) else json(body, request)
+
+    async def snapshot(self, request: Request) -> Response:
+        body = await self._ask(Classic.METRICS)
+        return body if isinstance(body, Response) else json(body, request)
+
+    async def prometheus(self, request: Request) -> Response:
+        """`/metrics`: the same metrics as text for Prometheus."""
+        if request.rest:
+            return text(404, "404 Not Found.")
+        body = await self._ask(Classic.METRICS)
+        if isinstance(body, Response):
+            return body
+        assert isinstance(body, dict)
+        lines = [f"{_prometheus_name(name)} {value}\n" for name, value in body.items()]
+        return Response(200, "".join(lines).encode(), PROMETHEUS_TYPE)
+
+    async def flags(self, request: Request) -> Response:
+        return json({"flags": self._flags}, request)
+
+    async def version(self, request: Request) -> Response:
+        return json(self._version(), request)
+
+    async def health(self, request: Request) -> Response:
+        return Response(200)
+
+    async def system(self, request: Request) -> Response:
+        found = system_metrics()
+        body = {
+            "avg_load_15min": found["system/load_15min"],
+            "avg_load_1min": found["system/load_1min"],
+            "avg_load_5min": found["system/load_5min"],
+            "cpus_total": int(found["system/cpus_total"]),
+            "mem_free_bytes": int(found["system/mem_free_bytes"]),
+            "mem_total_bytes": int(found["system/mem_total_bytes"]),
+        }
+        return json(body, request)
+
+    async def logging(self, request: Request) -> Response:
+        return text(200, f"{self._log_level.verbosity}\n")
+
+    async def _ask(self, view: Classic) -> Json | Response:
+        needs_usage = view in (Classic.CONTAINERS, Classic.STATISTICS)
+        usage = await self._containers.usage() if needs_usage else {}
+        system = system_metrics() if view is Classic.METRICS else {}
+        number, waiting = self._requests.open()
+        try:
+            self._put(ClassicAsked(number, view, usage, system))
+        except Overloaded as overloaded:
+            self._requests.forget(number)
+            return text(503, str(overloaded))
+        reply = await waiting
+        assert isinstance(reply, AnswerClassic)
+        return reply.body
+
+    def _version(self) -> dict[str, str | float | None]:
+        info = version_info()
+        return {
+            "build_date": info.build_date,
+            "build_time": info.build_time,
+            "build_user": info.build_user,
+            "git_tag": info.git_tag,
+            "version": info.version,
+        }
+
+
+def _prometheus_name(name: str) -> str:
+    return "tepui_" + "".join(c if c.isalnum() else "_" for c in name)

@@ -1,0 +1,240 @@
+"""The agent's side of the link: it connects, greets, and connects again when that is lost.
+
+The link is an upgraded HTTP connection to the master's own port. A master that does not lead
+answers with a redirect to the one that does. After a loss agents wait a random part of
+`--registration_backoff_factor`, so that they do not all come at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Final, cast
+
+import tepui
+from tepui.agent.core.events import Event, LinkLost, LinkOpened, MasterSpoke
+from tepui.base.loop import Overloaded
+from tepui.wire import link
+from tepui.wire.errors import Malformed
+
+RETRY_MIN_MS: Final = 50  # a master that is just starting is found soon
+RETRY_MAX_MS: Final = 60_000  # Mesos: REGISTER_RETRY_INTERVAL_MAX
+GREETING_MS: Final = 10_000  # from the connection to the master's Hello
+HEAD_BYTES_MAX: Final = 16 * 1024
+REDIRECTS_MAX: Final = 5
+UNREAD_BYTES_MAX: Final = 256 * 1024 * 1024  # of a master that does not read
+
+log = logging.getLogger("tepui.agent")
+
+Put = Callable[[Event], None]
+
+
+class Refusal(Exception):
+    """The other side is no master that we can speak to."""
+
+
+class Redirected(Exception):
+    """Another master leads."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address = address
+
+
+class MasterLink:
+    """Keeps one link to the leading master, from `start` to `stop`."""
+
+    def __init__(self, master: str, put: Put, backoff_factor_ms: int) -> None:
+        self._master = master
+        self._put = put
+        self._backoff_factor_ms = backoff_factor_ms
+        self._connection: Connection | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self.leader = master  # host:port of the master that was reached last
+
+    def start(self) -> None:
+        """Connect, now and whenever the link is lost."""
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Send what waits, close, and stay closed."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        if self._connection is not None:
+            self._connection.close()
+
+    def send(self, message: link.FromAgent) -> None:
+        """Send in this turn of the loop; nothing without a link."""
+        if self._connection is not None:
+            self._connection.send(message)
+
+    def close(self, reason: str) -> None:
+        """Give this connection up; another follows."""
+        if self._connection is not None:
+            log.warning("link_closed master=%s reason=%s", self.leader, reason)
+            self._connection.abort()
+
+    async def _keep(self) -> None:
+        retry_ms = RETRY_MIN_MS
+        while True:
+            try:
+                await self._connect()
+            except (OSError, Refusal, TimeoutError) as error:
+                log.info("link_failed master=%s reason=%s", self._master, error)
+                await asyncio.sleep(random.uniform(retry_ms / 2, retry_ms) / 1000)
+                retry_ms = min(2 * retry_ms, RETRY_MAX_MS)
+                continue
+            retry_ms = RETRY_MIN_MS
+            assert self._connection is not None
+            log.info("link_opened master=%s", self.leader)
+            self._put(LinkOpened())
+            await self._connection.over.wait()
+            self._connection = None
+            log.warning("link_lost master=%s", self.leader)
+            self._put(LinkLost())
+            await asyncio.sleep(random.uniform(0, self._backoff_factor_ms) / 1000)
+
+    async def _connect(self) -> None:
+        """The link to the leading master is open and greeted."""
+        address = self._master
+        for _ in range(REDIRECTS_MAX):
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdigit():
+                raise Refusal(f"'{address}' is not host:port")
+            loop = asyncio.get_running_loop()
+            connection = Connection(address, self._put)
+            await loop.create_connection(lambda: connection, host.strip("[]"), int(port))  # noqa: B023  # awaited here
+            try:
+                async with asyncio.timeout(GREETING_MS / 1000):
+                    await connection.greeted
+            except Redirected as redirected:
+                address = redirected.address
+                continue
+            finally:
+                if not connection.is_open:
+                    connection.abort()
+            self._connection, self.leader = connection, address
+            return
+        raise Refusal(f"redirected {REDIRECTS_MAX} times")
+
+
+class Connection(asyncio.Protocol):
+    """One connection: first HTTP, then the link's frames."""
+
+    def __init__(self, address: str, put: Put) -> None:
+        self._address = address
+        self._put = put
+        self._head = b""
+        self._is_upgraded = False
+        self._reader = link.LinkReader()
+        self._transport: asyncio.Transport | None = None
+        self._pending: list[bytes] = []
+        self._backlog: list[link.FromMaster] = []
+        self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        return self._is_upgraded and self.greeted.done() and not self.over.is_set()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # TCP connections have this kind
+        self._transport.write(
+            f"GET /link HTTP/1.1\r\nHost: {self._address}\r\nConnection: Upgrade\r\n"
+            "Upgrade: tepui-link\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if not self._is_upgraded:
+                data = self._read_head(data)
+            if self._is_upgraded:
+                for message in self._reader.from_master(data):
+                    self._take(message)
+        except (Malformed, Overloaded, Refusal, Redirected) as error:
+            self._fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if not self.greeted.done():
+            self.greeted.set_exception(Refusal("the master closed the connection"))
+            self.greeted.exception()  # seen: the waiting side may have given up already
+        self.over.set()
+
+    # Sending
+
+    def send(self, message: link.FromAgent) -> None:
+        """Send in this turn of the loop."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pending.append(link.frame(message))
+
+    def close(self) -> None:
+        """Close after what was sent."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush(self) -> None:
+        if self._pending and self._transport is not None:
+            self._transport.write(b"".join(self._pending))
+            if self._transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+                self._fail(Refusal("the master does not read"))
+        self._pending.clear()
+
+    # Receiving
+
+    def _take(self, message: link.FromMaster) -> None:
+        if self.greeted.done():
+            self._put(MasterSpoke(message))
+            return
+        if not isinstance(message, link.Hello):
+            raise Refusal(f"the master began with {type(message).__name__}")
+        if message.protocol != link.PROTOCOL:
+            raise Refusal(f"the master speaks protocol {message.protocol}, not {link.PROTOCOL}")
+        self.greeted.set_result(None)
+
+    def _read_head(self, data: bytes) -> bytes:
+        """What follows the answer to the upgrade; nothing before it is whole."""
+        self._head += data
+        head, found, rest = self._head.partition(b"\r\n\r\n")
+        if not found:
+            if len(self._head) > HEAD_BYTES_MAX:
+                raise Refusal("the answer to the upgrade is too long")
+            return b""
+        lines = head.decode("latin-1").split("\r\n")
+        status = lines[0].split(" ")[1:2]
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in map(_halves, lines[1:])
+        }
+        if status == ["307"] and "location" in headers:
+            raise Redirected(headers["location"].removeprefix("http:").strip("/").split("/")[0])
+        if status != ["101"]:
+            raise Refusal(f"the master answered '{lines[0]}'")
+        self._is_upgraded = True
+        self.send(link.Hello(link.PROTOCOL, tepui.__version__))
+        return rest
+
+    def _fail(self, error: Exception) -> None:
+        if not self.greeted.done():
+            self.greeted.set_exception(error)
+            self.greeted.exception()
+        else:
+            log.warning("link_cut master=%s reason=%s", self._address, error)
+        self.abort()
+
+
+def _halves(line: str) -> tuple[str, str, str]:
+    return line.partition(":")

@@ -1,0 +1,226 @@
+"""POST /api/v1 of the agent: what the core, the files and the flags can answer.
+
+The order of the checks is that of Mesos (slave/http.cpp Http::api). Nested and standalone
+containers, and resource providers, are not part of this agent: their calls are 501.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from tepui.agent.core.actions import AnswerOperator
+from tepui.agent.core.durations import to_ms
+from tepui.agent.core.events import OperatorCalled
+from tepui.agent.daemon.build import version_info
+from tepui.agent.daemon.containers import Containers
+from tepui.agent.daemon.loglevel import LogLevel
+from tepui.agent.daemon.machine import system_metrics
+from tepui.agent.daemon.master_link import Put
+from tepui.agent.daemon.requests import Requests
+from tepui.base.loop import Overloaded
+from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
+from tepui.web.http import Request, Response, not_allowed, text
+from tepui.wire import agent, media, mesos
+from tepui.wire.errors import Malformed
+
+Type = agent.Call.Type
+Answer = agent.Response
+
+WITHOUT_PART: Final = frozenset(
+    {
+        Type.GET_HEALTH,
+        Type.GET_FLAGS,
+        Type.GET_VERSION,
+        Type.GET_LOGGING_LEVEL,
+        Type.GET_STATE,
+        Type.GET_CONTAINERS,
+        Type.GET_FRAMEWORKS,
+        Type.GET_EXECUTORS,
+        Type.GET_OPERATIONS,
+        Type.GET_TASKS,
+        Type.GET_AGENT,
+        Type.GET_RESOURCE_PROVIDERS,
+        Type.PRUNE_IMAGES,
+        Type.UNKNOWN,
+    }
+)
+VIEWS: Final = frozenset(
+    {
+        Type.GET_STATE,
+        Type.GET_CONTAINERS,
+        Type.GET_FRAMEWORKS,
+        Type.GET_EXECUTORS,
+        Type.GET_TASKS,
+        Type.GET_AGENT,
+        Type.GET_METRICS,
+    }
+)
+EMPTY_LISTS: Final[dict[str, tuple[str, ...]]] = {  # which Mesos writes although they are empty
+    "get_tasks": (
+        "pending_tasks",
+        "queued_tasks",
+        "launched_tasks",
+        "terminated_tasks",
+        "completed_tasks",
+    ),
+    "get_executors": ("executors", "completed_executors"),
+    "get_frameworks": ("frameworks", "completed_frameworks"),
+}
+
+
+class OperatorApi:
+    """The route's handler, bound to the daemon."""
+
+    def __init__(
+        self,
+        put: Put,
+        requests: Requests,
+        files: Files,
+        containers: Containers,
+        flags: Mapping[str, str],
+        log_level: LogLevel,
+    ) -> None:
+        self._put = put
+        self._requests = requests
+        self._files = files
+        self._containers = containers
+        self._flags = flags
+        self._log_level = log_level
+        self._calls: Mapping[Type, Callable[[agent.Call], Awaitable[Answer | None]]] = {
+            Type.GET_HEALTH: self._get_health,
+            Type.GET_FLAGS: self._get_flags,
+            Type.GET_VERSION: self._get_version,
+            Type.GET_LOGGING_LEVEL: self._get_logging_level,
+            Type.SET_LOGGING_LEVEL: self._set_logging_level,
+            Type.LIST_FILES: self._list_files,
+            Type.READ_FILE: self._read_file,
+            Type.GET_OPERATIONS: self._get_operations,
+            Type.GET_RESOURCE_PROVIDERS: self._get_resource_providers,
+            Type.PRUNE_IMAGES: self._prune_images,
+        } | dict.fromkeys(VIEWS, self._view)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        if request.method != "POST":
+            return not_allowed(request, "POST")
+        headers = request.headers
+        try:
+            content = media.agent_content(
+                headers.get("content-type"), headers.get("message-content-type")
+            )
+            accepted = media.agent_accepted(headers.get("accept"), headers.get("message-accept"))
+            if content.media is media.Media.RECORDIO:
+                return text(501, "501 Not Implemented.")
+            call = media.decode(agent.Call, request.body, content.message)
+            fault = fault_of(call)
+            if fault is not None:
+                return text(400, f"Failed to validate agent::Call: {fault}")
+            assert call.type is not None
+            media.check_agent_call(call.type.name, content, accepted)
+            do = self._calls.get(call.type)
+            if do is None:
+                return text(501, "501 Not Implemented.")
+            answer = await do(call)
+            return Response(200) if answer is None else encoded(answer, accepted.message)
+        except media.NotNegotiable as refusal:
+            return text(refusal.status, refusal.text)
+        except Malformed as malformed:
+            return text(400, malformed.agent_text)
+        except FileError as error:
+            return text(error.status, error.body)
+        except Overloaded as overloaded:
+            return text(503, str(overloaded))
+
+    async def _view(self, call: agent.Call) -> Answer:
+        assert call.type is not None
+        usage = await self._containers.usage() if call.type is Type.GET_CONTAINERS else {}
+        system = system_metrics() if call.type is Type.GET_METRICS else {}
+        number, waiting = self._requests.open()
+        self._put(OperatorCalled(number, call.type, usage, system))
+        reply = await waiting
+        assert isinstance(reply, AnswerOperator)
+        return reply.response
+
+    async def _get_health(self, call: agent.Call) -> Answer:
+        return Answer(type=Answer.Type.GET_HEALTH, get_health=Answer.GetHealth(healthy=True))
+
+    async def _get_flags(self, call: agent.Call) -> Answer:
+        flags = tuple(mesos.Flag(name=name, value=text) for name, text in self._flags.items())
+        return Answer(type=Answer.Type.GET_FLAGS, get_flags=Answer.GetFlags(flags=flags))
+
+    async def _get_version(self, call: agent.Call) -> Answer:
+        version = Answer.GetVersion(version_info=version_info())
+        return Answer(type=Answer.Type.GET_VERSION, get_version=version)
+
+    async def _get_logging_level(self, call: agent.Call) -> Answer:
+        level = Answer.GetLoggingLevel(level=self._log_level.verbosity)
+        return Answer(type=Answer.Type.GET_LOGGING_LEVEL, get_logging_level=level)
+
+    async def _set_logging_level(self, call: agent.Call) -> None:
+        assert call.set_logging_level is not None
+        self._log_level.raise_to(
+            call.set_logging_level.level, to_ms(call.set_logging_level.duration)
+        )
+
+    async def _list_files(self, call: agent.Call) -> Answer:
+        assert call.list_files is not None
+        infos = await asyncio.to_thread(self._files.browse, call.list_files.path)
+        listed = Answer.ListFiles(file_infos=tuple(infos))
+        return Answer(type=Answer.Type.LIST_FILES, list_files=listed)
+
+    async def _read_file(self, call: agent.Call) -> Answer:
+        read = call.read_file
+        assert read is not None
+        piece = await asyncio.to_thread(
+            self._files.read, read.path, read.offset, read.length, READ_FILE_BYTES_MAX
+        )
+        done = Answer.ReadFile(size=piece.size, data=piece.data)
+        return Answer(type=Answer.Type.READ_FILE, read_file=done)
+
+    async def _get_operations(self, call: agent.Call) -> Answer:
+        return Answer(type=Answer.Type.GET_OPERATIONS, get_operations=Answer.GetOperations())
+
+    async def _get_resource_providers(self, call: agent.Call) -> Answer:
+        providers = Answer.GetResourceProviders()
+        return Answer(type=Answer.Type.GET_RESOURCE_PROVIDERS, get_resource_providers=providers)
+
+    async def _prune_images(self, call: agent.Call) -> None:
+        """There are no images, so all unused ones are gone."""
+
+
+def fault_of(call: agent.Call) -> str | None:
+    """The rule of Mesos's slave/validation.cpp that the call breaks."""
+    if call.type is None:
+        return "Expecting 'type' to be present"
+    if call.type in WITHOUT_PART:
+        return None
+    part = call.type.name.lower()
+    if getattr(call, part) is None:
+        return f"Expecting '{part}' to be present"
+    attach = call.attach_container_input
+    if attach is not None and attach.type is None:
+        return "Expecting 'attach_container_input.type' to be present"
+    return None
+
+
+def encoded(answer: Answer, wanted: media.Media) -> Response:
+    """The answer in JSON or protobuf; in JSON with the empty lists that Mesos writes."""
+    is_json = wanted is media.Media.JSON
+    parts = () if not is_json else (answer.get_tasks, answer.get_executors, answer.get_frameworks)
+    if answer.get_state is None and not any(part is not None for part in parts):
+        if is_json and answer.get_containers is not None and not answer.get_containers.containers:
+            return Response(200, b'{"type":"GET_CONTAINERS"}', wanted.value)
+        return Response(200, media.encode(answer, wanted), wanted.value)
+    if not is_json:
+        return Response(200, media.encode(answer, wanted), wanted.value)
+    built = msgspec.json.decode(media.encode(answer, wanted))
+    assert isinstance(built, dict)
+    for part in (built, built.get("get_state", {})):
+        for name, lists in EMPTY_LISTS.items():
+            if name in part:
+                part[name] = {one: part[name].get(one, []) for one in lists}
+    return Response(200, msgspec.json.encode(built), wanted.value)

@@ -1,0 +1,121 @@
+"""Runs the probes of checks: commands, HTTP requests, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Final
+from urllib.parse import urlsplit
+
+from tepui.agent.containers.spec import ContainerSpec
+from tepui.agent.core.actions import CommandProbe, HttpProbe, Probe, RunCheck, TcpProbe
+from tepui.agent.core.events import (
+    CheckFailed,
+    CheckFinished,
+    CommandExited,
+    HttpAnswered,
+    Outcome,
+    TcpTried,
+)
+from tepui.agent.daemon.containers import Containers, Unsupported, argv_of, rlimits_of
+from tepui.agent.daemon.master_link import Put
+from tepui.base.errors import HostError
+
+NO_TIMEOUT_MS: Final = 86_400_000  # a timeout of 0 waits as long as a check can (Mesos: no limit)
+STATUS_LINE_BYTES_MAX: Final = 8 * 1024
+
+
+class Probing:
+    """The probes that are under way."""
+
+    def __init__(self, put: Put, containers: Containers) -> None:
+        self._put = put
+        self._containers = containers
+        self._running: dict[int, asyncio.Task[None]] = {}
+
+    def run(self, action: RunCheck) -> None:
+        """CheckFinished follows, unless the check is abandoned."""
+        self._running[action.check_id] = asyncio.create_task(self._run(action))
+
+    def abandon(self, check_id: int) -> None:
+        """End the probe; nothing follows."""
+        running = self._running.pop(check_id, None)
+        if running is not None:
+            running.cancel()
+
+    async def close(self) -> None:
+        """End all probes."""
+        running = list(self._running.values())
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _run(self, action: RunCheck) -> None:
+        outcome: Outcome
+        try:
+            async with asyncio.timeout((action.timeout_ms or NO_TIMEOUT_MS) / 1000):
+                outcome = await self._probe(action.probe)
+        except TimeoutError:
+            outcome = CheckFailed(f"timed out after {action.timeout_ms} ms")
+        except (HostError, Unsupported, OSError, ValueError) as error:
+            outcome = CheckFailed(str(error))
+        if self._running.pop(action.check_id, None) is not None:
+            self._put(CheckFinished(action.check_id, outcome))
+
+    async def _probe(self, probe: Probe) -> Outcome:
+        match probe:
+            case CommandProbe():
+                return CommandExited(await self._containers.run(_spec_of(probe)))
+            case HttpProbe(url=url):
+                return HttpAnswered(await _get_status(url))
+            case TcpProbe(ip=ip, port=port):
+                return TcpTried(await _connects(ip, port))
+
+
+async def _connects(ip: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(ip, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _get_status(url: str) -> int:
+    """The status of the answer to a GET. Raises OSError and ValueError."""
+    parts = urlsplit(url)
+    is_https = parts.scheme == "https"
+    context = ssl.create_default_context() if is_https else None
+    if context is not None:  # a task's own certificate is of no interest here, as in Mesos
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    port = parts.port or (443 if is_https else 80)
+    reader, writer = await asyncio.open_connection(
+        parts.hostname, port, ssl=context, limit=STATUS_LINE_BYTES_MAX
+    )
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: tepui\r\n"
+            "Accept: */*\r\nConnection: close\r\n\r\n".encode()
+        )
+        line = (await reader.readline()).decode("latin-1").split(" ")
+    finally:
+        writer.close()
+    if len(line) < 2 or not line[0].startswith("HTTP/"):
+        raise ValueError(f"{url} did not answer in HTTP")
+    return int(line[1])
+
+
+def _spec_of(probe: CommandProbe) -> ContainerSpec:
+    return ContainerSpec(
+        container_id=probe.container_id,
+        argv=argv_of(probe.command),
+        environment=dict(probe.environment),
+        directory=probe.directory,
+        user=probe.user,
+        rlimits=rlimits_of(probe.container),
+        stdout=None,
+        stderr=None,
+        parent=probe.beside,
+    )

@@ -1,0 +1,131 @@
+"""Sandboxes: directories for each run of an executor, owned by its user, filled by the fetcher.
+
+Source: Mesos slave/paths.cpp (createExecutorDirectory).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pwd
+import shutil
+from pathlib import Path
+
+from tepui.agent.core.actions import PrepareSandbox
+from tepui.agent.core.events import SandboxFailed, SandboxPrepared, SandboxStage
+from tepui.agent.daemon.master_link import Put
+from tepui.agent.fetcher.fetch import Fetcher, FetchFailed
+from tepui.web.files import Files
+
+SANDBOX_MODE = 0o750
+
+log = logging.getLogger("tepui.agent")
+
+
+class Sandboxes:
+    """Makes, fills and removes sandboxes, and tells /files of them."""
+
+    def __init__(self, put: Put, fetcher: Fetcher, files: Files) -> None:
+        self._put = put
+        self._fetcher = fetcher
+        self._files = files
+        self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._removals: set[asyncio.Task[None]] = set()
+        self._virtual_paths: dict[str, str] = {}  # by the directory
+
+    def prepare(self, action: PrepareSandbox) -> None:
+        """The directory is there when this returns; the URIs come later."""
+        try:
+            _make(action)
+        except OSError as error:
+            text = _failed(action, os.strerror(error.errno) if error.errno else str(error))
+            self._put(SandboxFailed(action.container_id, SandboxStage.DIRECTORY, text))
+            return
+        except KeyError:
+            cause = f"Failed to chown directory to '{action.user}': No such user '{action.user}'"
+            text = _failed(action, cause)
+            self._put(SandboxFailed(action.container_id, SandboxStage.DIRECTORY, text))
+            return
+        self._attach(action)
+        if not action.uris:
+            self._put(SandboxPrepared(action.container_id))
+            return
+        self._fetches[action.container_id] = asyncio.create_task(self._fetch(action))
+
+    def abandon(self, container_id: str) -> None:
+        """Nothing more is fetched for the container."""
+        fetch = self._fetches.pop(container_id, None)
+        if fetch is not None:
+            fetch.cancel()
+
+    def remove(self, directory: str) -> None:
+        """The directory will be gone soon."""
+        virtual_path = self._virtual_paths.pop(directory, None)
+        latest = str(Path(directory).with_name("latest"))
+        for path in (virtual_path, latest):
+            if path is not None and self._files.target(path) == directory:
+                self._files.detach(path)
+        self._files.detach(directory)
+        removal = asyncio.create_task(asyncio.to_thread(_remove, directory))
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+
+    async def close(self) -> None:
+        """End all fetches and removals."""
+        waiting = [*self._fetches.values(), *self._removals]
+        for fetch in self._fetches.values():
+            fetch.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    def _attach(self, action: PrepareSandbox) -> None:
+        latest = str(Path(action.directory).with_name("latest"))
+        for path in (action.directory, latest, action.virtual_path):
+            self._files.attach(path, action.directory)
+        self._virtual_paths[action.directory] = action.virtual_path
+
+    async def _fetch(self, action: PrepareSandbox) -> None:
+        try:
+            await self._fetcher.fetch(action.uris, action.directory, action.user)
+        except FetchFailed as failed:
+            text = f"Failed to fetch all URIs for container '{action.container_id}': {failed}"
+            self._put(SandboxFailed(action.container_id, SandboxStage.FETCH, text))
+        else:
+            self._put(SandboxPrepared(action.container_id))
+        finally:
+            self._fetches.pop(action.container_id, None)
+
+
+def _failed(action: PrepareSandbox, cause: str) -> str:
+    return f"Failed to create executor directory '{action.directory}': {cause}"
+
+
+def _make(action: PrepareSandbox) -> None:
+    """Raises OSError, or KeyError when the machine does not know the user."""
+    user = pwd.getpwnam(action.user) if action.user is not None else None
+    directory = Path(action.directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=SANDBOX_MODE)
+    directory.chmod(SANDBOX_MODE)  # whatever the umask is
+    if user is not None and user.pw_uid != os.geteuid():
+        os.chown(directory, user.pw_uid, user.pw_gid)
+    latest = directory.with_name("latest")
+    fresh = directory.with_name(f".latest-{directory.name}")
+    fresh.symlink_to(directory)
+    fresh.replace(latest)
+
+
+def _remove(directory: str) -> None:
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        log.warning("sandbox_not_removed directory=%s reason=%s", directory, error)
+        return
+    runs = Path(directory).parent
+    latest = runs / "latest"
+    with contextlib.suppress(OSError):  # not empty: other runs are still there
+        if latest.is_symlink() and not latest.exists():
+            latest.unlink()
+        runs.rmdir()
+        runs.parent.rmdir()

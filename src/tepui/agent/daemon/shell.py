@@ -1,0 +1,75 @@
+"""Carries out what the core decides: each kind of action has one method or a part that does it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from tepui.agent.core import actions
+from tepui.agent.core.actions import Action
+from tepui.agent.daemon.containers import Containers
+from tepui.agent.daemon.executor_streams import ExecutorStreams
+from tepui.agent.daemon.master_link import MasterLink
+from tepui.agent.daemon.probing import Probing
+from tepui.agent.daemon.requests import Requests
+from tepui.agent.daemon.sandboxes import Sandboxes
+
+log = logging.getLogger("tepui.agent")
+
+
+class Shell:
+    """The parts of the daemon, as the core's actions reach them."""
+
+    def __init__(
+        self,
+        master: MasterLink,
+        sandboxes: Sandboxes,
+        containers: Containers,
+        probing: Probing,
+        streams: ExecutorStreams,
+        requests: Requests,
+    ) -> None:
+        self.ended = asyncio.Event()  # the core has decided that the daemon ends
+        self._master = master
+        self._streams = streams
+        self._actions: dict[type[Action], Callable[[Any], None]] = {  # Any: the action of its key
+            actions.SendToMaster: lambda a: master.send(a.message),
+            actions.CloseLink: lambda a: master.close(a.reason),
+            actions.AdoptId: self._adopt_id,
+            actions.EndAgent: self._end,
+            actions.PrepareSandbox: sandboxes.prepare,
+            actions.AbandonSandbox: lambda a: sandboxes.abandon(a.container_id),
+            actions.RemoveSandbox: lambda a: sandboxes.remove(a.directory),
+            actions.LaunchContainer: containers.launch,
+            actions.SignalContainer: lambda a: containers.signal(a.container_id, a.signal),
+            actions.DestroyContainer: lambda a: containers.destroy(a.container_id),
+            actions.UpdateContainer: lambda a: containers.update(a.container_id, a.limits),
+            actions.ForgetContainer: lambda a: containers.forget(a.container_id),
+            actions.RunCheck: probing.run,
+            actions.AbandonCheck: lambda a: probing.abandon(a.check_id),
+            actions.AcceptExecutor: lambda a: streams.accept(a.connection),
+            actions.SendToExecutor: lambda a: streams.send(a.connection, a.event),
+            actions.CloseExecutor: lambda a: streams.end(a.connection),
+            actions.AnswerExecutor: requests.answer,
+            actions.AnswerClassic: requests.answer,
+            actions.AnswerOperator: requests.answer,
+            actions.Note: self._note,
+        }
+
+    def act(self, decided: list[Action]) -> None:
+        """Carry out the actions in order."""
+        for action in decided:
+            self._actions[type(action)](action)
+
+    def _adopt_id(self, action: actions.AdoptId) -> None:
+        log.info("registered agent=%s", action.agent_id)
+
+    def _end(self, action: actions.EndAgent) -> None:
+        log.warning("ended reason=%s", action.message)
+        self.ended.set()
+
+    def _note(self, action: actions.Note) -> None:
+        fields = " ".join(f"{name}={value}" for name, value in action.fields)
+        log.info("%s %s", action.text, fields)

@@ -1,0 +1,211 @@
+"""The flags of `tepui agent`, and the options they make. Names and defaults are Mesos's.
+
+Source: Mesos docs/configuration/agent.md.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from tepui.agent.daemon.options import AgentOptions
+from tepui.base.errors import Refused
+from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
+from tepui.cli.flags import Flag, Group, Kind, Values
+from tepui.cli.master_flags import checked_port, parse_domain
+
+OPENING = (
+    "An agent offers this machine's resources to the master and runs the tasks. It listens on "
+    "this machine only, unless --ip says otherwise."
+)
+LATER = "comes in a later version: tasks run as plain processes"
+
+GROUPS = (
+    Group(
+        "Address",
+        (
+            Flag("master", Kind.TEXT, None, "The master: host:port."),
+            Flag("ip", Kind.TEXT, "127.0.0.1", "Address to listen on; 0.0.0.0: every one."),
+            Flag("port", Kind.INTEGER, "5051", "Port to listen on; 0: any that is free."),
+            Flag("hostname", Kind.TEXT, None, "Name of the machine in offers."),
+            Flag(
+                "hostname_lookup",
+                Kind.SWITCH,
+                "true",
+                "Without --hostname: name the machine as the system does, not by its address.",
+            ),
+            Flag("advertise_ip", Kind.TEXT, None, "Address told to others, behind a NAT."),
+            Flag("advertise_port", Kind.INTEGER, None, "Port told to others, behind a NAT."),
+        ),
+    ),
+    Group(
+        "What is offered",
+        (
+            Flag(
+                "resources",
+                Kind.TEXT,
+                None,
+                "Such as 'cpus:4;mem:2048;disk(ads):512;ports:[31000-32000]', or JSON. What is "
+                "left out is found out.",
+            ),
+            Flag(
+                "attributes", Kind.TEXT, None, "What frameworks may choose by: 'rack:r1;ssd:yes'."
+            ),
+            Flag("default_role", Kind.TEXT, "*", "Role of resources that name none."),
+            Flag(
+                "domain", Kind.TEXT, None, "Region and zone of the machine: a DomainInfo in JSON."
+            ),
+        ),
+    ),
+    Group(
+        "Directories",
+        (
+            Flag("work_dir", Kind.PATH, None, "Sandboxes of tasks and what the agent keeps."),
+            Flag(
+                "runtime_dir",
+                Kind.PATH,
+                None,
+                "What is gone after a reboot; without it 'runtime' in the work_dir.",
+            ),
+            Flag("gc_delay", Kind.DURATION, "1weeks", "Sandboxes are kept for this time."),
+        ),
+    ),
+    Group(
+        "Tasks",
+        (
+            Flag("switch_user", Kind.SWITCH, "true", "Run tasks as the user they name."),
+            Flag(
+                "cgroups_enable_cfs",
+                Kind.SWITCH,
+                "false",
+                "Hold tasks to their cpus even when the machine is idle.",
+            ),
+            Flag("cgroups_root", Kind.TEXT, "", "Parent of the tasks' cgroups."),
+            Flag(
+                "isolation",
+                Kind.TEXT,
+                None,
+                "Kinds of isolation, with commas; with cgroups/... tasks are held to their memory.",
+            ),
+            Flag(
+                "executor_registration_timeout",
+                Kind.DURATION,
+                "1mins",
+                "An executor must answer within this time of its start.",
+            ),
+            Flag(
+                "executor_shutdown_grace_period",
+                Kind.DURATION,
+                "5secs",
+                "What is ended has this time to do it itself.",
+            ),
+            Flag(
+                "recovery_timeout",
+                Kind.DURATION,
+                "15mins",
+                "Executors wait this long for an agent that is away.",
+            ),
+            Flag(
+                "max_completed_executors_per_framework",
+                Kind.INTEGER,
+                "150",
+                "Ended executors to remember of each framework.",
+            ),
+        ),
+    ),
+    Group(
+        "Link to the master",
+        (
+            Flag(
+                "registration_backoff_factor",
+                Kind.DURATION,
+                "1secs",
+                "First wait before the master is asked again; it grows.",
+            ),
+            Flag(
+                "http_heartbeat_interval",
+                Kind.DURATION,
+                "30secs",
+                "Time between signs of life on streams.",
+            ),
+        ),
+    ),
+    LOG_FLAGS,
+    Group(
+        "Accepted for scripts",
+        (
+            Flag("containerizers", Kind.TEXT, None, "Kinds of containers."),
+            Flag("launcher", Kind.TEXT, None, "How tasks are started; there is one way here."),
+            Flag("launcher_dir", Kind.PATH, None, "Where Mesos has its helpers."),
+            Flag("image_providers", Kind.TEXT, None, "Container images.", note=LATER),
+            Flag("docker_registry", Kind.TEXT, None, "Where images are.", note=LATER),
+            Flag("systemd_enable_support", Kind.SWITCH, None, "Units for executors."),
+            Flag("credential", Kind.PATH, None, "Access.", note=AUTHENTICATION_NOTE),
+            Flag("acls", Kind.TEXT, None, "Access.", note=AUTHENTICATION_NOTE),
+            Flag("http_credentials", Kind.TEXT, None, "Access.", note=AUTHENTICATION_NOTE),
+            Flag(
+                "authenticate_http_readonly", Kind.SWITCH, None, "Access.", note=AUTHENTICATION_NOTE
+            ),
+            Flag(
+                "authenticate_http_readwrite",
+                Kind.SWITCH,
+                None,
+                "Access.",
+                note=AUTHENTICATION_NOTE,
+            ),
+        ),
+    ),
+)
+
+
+def agent_options(values: Values, log_file: str | None) -> AgentOptions:
+    """The options; raises Refused for a flag whose value cannot be."""
+    master = values.required("master")
+    if master.startswith("zk://"):
+        raise Refused(
+            f"flag --master: '{master}': finding the master by ZooKeeper comes in a later "
+            "version: give host:port"
+        )
+    work_dir = values.required("work_dir")
+    cgroups = values.text("isolation")
+    return AgentOptions(
+        master=master,
+        work_dir=work_dir,
+        runtime_dir=values.text("runtime_dir") or f"{work_dir.rstrip('/')}/runtime",
+        ip=values.required("ip"),
+        port=checked_port("port", values.set_integer("port")),
+        advertise_ip=values.text("advertise_ip"),
+        advertise_port=values.integer("advertise_port"),
+        hostname=_hostname(values),
+        resources=values.text("resources"),
+        attributes=values.text("attributes") or "",
+        default_role=values.required("default_role"),
+        domain=parse_domain(values.text("domain")),
+        switch_user=values.switch("switch_user"),
+        cgroups=cgroups is None or "cgroups" in cgroups,
+        cgroups_root=values.text("cgroups_root") or "",
+        cgroups_enable_cfs=values.switch("cgroups_enable_cfs"),
+        registration_backoff_factor_ms=values.set_duration_ms("registration_backoff_factor"),
+        executor_registration_timeout_ms=values.set_duration_ms("executor_registration_timeout"),
+        executor_shutdown_grace_period_ms=values.set_duration_ms("executor_shutdown_grace_period"),
+        recovery_timeout_ms=values.set_duration_ms("recovery_timeout"),
+        gc_delay_ms=values.set_duration_ms("gc_delay"),
+        http_heartbeat_interval_ms=values.set_duration_ms("http_heartbeat_interval"),
+        max_completed_executors_per_framework=values.set_integer(
+            "max_completed_executors_per_framework"
+        ),
+        log_file=log_file,
+        flags=values.as_text(),
+    )
+
+
+def _hostname(values: Values) -> str | None:
+    """The given name, or the machine's; None means the address.
+
+    On loopback the machine's name would lead others to an address that does not listen.
+    """
+    if given := values.text("hostname"):
+        return given
+    ip = values.text("advertise_ip") or values.required("ip")
+    if not values.switch("hostname_lookup") or ip.startswith("127.") or ip == "::1":
+        return None
+    return socket.gethostname()

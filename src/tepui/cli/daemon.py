@@ -1,0 +1,102 @@
+"""What the commands of both daemons share: reading flags, logs, and the loop they run on."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+
+import click
+
+from tepui import __version__
+from tepui.base.errors import Refused
+from tepui.cli.flags import Flag, Group, Kind, Values, read_flags
+from tepui.cli.flags_help import flags_help
+
+LOOPBACK = ("127.", "::1", "localhost")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
+
+RAW_ARGUMENTS = {
+    "ignore_unknown_options": True,
+    "allow_extra_args": True,
+    "help_option_names": [],  # the help is written from the table of flags
+}
+
+AUTHENTICATION_NOTE = (
+    "there is no authentication yet, so this is ignored: whoever reaches the port may use it"
+)
+
+LOG_FLAGS = Group(
+    "Logs",
+    (
+        Flag("log_dir", Kind.PATH, None, "Write the log into this directory, too."),
+        Flag("logging_level", Kind.TEXT, "INFO", f"The least level: {', '.join(LEVELS)}."),
+        Flag("quiet", Kind.SWITCH, "false", "Write no log to stderr."),
+    ),
+)
+
+
+def read_daemon_flags(
+    name: str, opening: str, groups: Sequence[Group], arguments: Sequence[str]
+) -> Values | None:
+    """The flags; None when help or the version was asked for, and was printed."""
+    variable = f"TEPUI_{name.upper()}_"
+    try:
+        values = read_flags(groups, arguments, os.environ, (variable, "MESOS_"))
+    except Refused as refused:
+        raise click.UsageError(refused.text, click.get_current_context()) from None
+    if values.wants_help:
+        click.echo(flags_help(f"tepui {name} [--name=value]...", opening, groups, variable))
+        return None
+    if values.wants_version:
+        click.echo(f"tepui {__version__}")
+        return None
+    for note in values.notes:
+        click.echo(f"tepui {name}: warning: {note}", err=True)
+    return values
+
+
+def warn_of_open_port(name: str, ip: str) -> None:
+    """Say that a port which others can reach is open to them."""
+    if not ip.startswith(LOOPBACK):
+        click.echo(
+            f"tepui {name}: warning: listening on {ip} without authentication: "
+            "whoever reaches the port may run commands",
+            err=True,
+        )
+
+
+def set_up_logs(name: str, values: Values) -> str | None:
+    """Log to stderr, and to a file if asked to; returns the path of the file."""
+    level = (values.text("logging_level") or "INFO").upper()
+    if level not in LEVELS:
+        raise Refused(f"flag --logging_level: '{level}': expected one of {', '.join(LEVELS)}")
+    handlers: list[logging.Handler] = []
+    path: Path | None = None
+    if directory := values.text("log_dir"):
+        path = Path(directory) / f"tepui-{name}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path))
+    if values.switch("quiet"):
+        handlers = handlers or [logging.NullHandler()]
+    else:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.basicConfig(
+        level=level, format=LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S", handlers=handlers
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO repeats what we say
+    return None if path is None else str(path)
+
+
+def run_daemon(main: Coroutine[None, None, None]) -> None:
+    """Run the daemon until it ends, on uvloop."""
+    import uvloop
+
+    gc.freeze()  # what was imported is never garbage: collections need not look at it
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)

@@ -1,0 +1,232 @@
+"""The flags of `tepui master`, and the options they make. Names and defaults are Mesos's.
+
+Source: Mesos docs/configuration/master.md.
+"""
+
+from __future__ import annotations
+
+from tepui.base.errors import Refused
+from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
+from tepui.cli.flags import Flag, Group, Kind, Values
+from tepui.master.core.settings import Settings
+from tepui.master.daemon.options import MasterOptions
+from tepui.wire import json as wire_json
+from tepui.wire import mesos
+from tepui.wire.errors import Malformed
+
+OPENING = (
+    "A master offers the resources of agents to frameworks. It listens on this machine only, "
+    "unless --ip says otherwise."
+)
+IN_MEMORY = "in_memory"
+SEVERAL_MASTERS = "several masters (ZooKeeper) come in a later version: leave it out to run one"
+
+GROUPS = (
+    Group(
+        "Address",
+        (
+            Flag("ip", Kind.TEXT, "127.0.0.1", "Address to listen on; 0.0.0.0: every one."),
+            Flag("port", Kind.INTEGER, "5050", "Port to listen on; 0: any that is free."),
+            Flag("hostname", Kind.TEXT, None, "Name told to others; without it the address."),
+            Flag("advertise_ip", Kind.TEXT, None, "Address told to others, behind a NAT."),
+            Flag("advertise_port", Kind.INTEGER, None, "Port told to others, behind a NAT."),
+        ),
+    ),
+    Group(
+        "Cluster",
+        (
+            Flag("cluster", Kind.TEXT, None, "Name of the cluster, for those who ask."),
+            Flag("domain", Kind.TEXT, None, "Region and zone of the master: a DomainInfo in JSON."),
+            Flag("work_dir", Kind.PATH, None, "Directory for what the master keeps."),
+            Flag("registry", Kind.TEXT, IN_MEMORY, "Where admitted agents are kept: in_memory."),
+            Flag("zk", Kind.TEXT, None, "Address of ZooKeeper: not yet possible."),
+            Flag("quorum", Kind.INTEGER, None, "Masters that must agree: 1."),
+        ),
+    ),
+    Group(
+        "Agents",
+        (
+            Flag("agent_ping_timeout", Kind.DURATION, "15secs", "An agent answers a ping in this."),
+            Flag(
+                "max_agent_ping_timeouts",
+                Kind.INTEGER,
+                "5",
+                "Pings in a row an agent may miss before it counts as unreachable.",
+            ),
+            Flag(
+                "agent_reregister_timeout",
+                Kind.DURATION,
+                "10mins",
+                "After a change of master agents have this time to come back.",
+            ),
+        ),
+    ),
+    Group(
+        "Offers",
+        (
+            Flag("weights", Kind.TEXT, None, "Shares of roles: 'ads=2,web=1.5'. Others have 1."),
+            Flag("offer_timeout", Kind.DURATION, None, "Offers are taken back after this time."),
+            Flag(
+                "filter_gpu_resources",
+                Kind.SWITCH,
+                "true",
+                "Offer machines with GPUs only to frameworks with the capability GPU_RESOURCES.",
+            ),
+            Flag(
+                "min_allocatable_resources",
+                Kind.TEXT,
+                None,
+                "Least resources of an offer.",
+                note="not adjustable yet: offers have at least 0.01 cpus or 32 MiB",
+            ),
+            Flag(
+                "allocation_interval",
+                Kind.DURATION,
+                None,
+                "Accepted for scripts.",
+                note="has no effect: resources are offered as soon as they are free",
+            ),
+            Flag(
+                "roles",
+                Kind.TEXT,
+                None,
+                "Accepted for scripts.",
+                note="has no effect: every role is allowed",
+            ),
+        ),
+    ),
+    Group(
+        "Memory of what has ended",
+        (
+            Flag("max_completed_frameworks", Kind.INTEGER, "50", "Ended frameworks to remember."),
+            Flag(
+                "max_completed_tasks_per_framework",
+                Kind.INTEGER,
+                "1000",
+                "Ended tasks to remember of each framework.",
+            ),
+            Flag(
+                "max_unreachable_tasks_per_framework",
+                Kind.INTEGER,
+                "1000",
+                "Tasks on unreachable agents to remember of each framework.",
+            ),
+        ),
+    ),
+    LOG_FLAGS,
+    Group(
+        "Not yet",
+        tuple(
+            Flag(
+                name,
+                Kind.TEXT if takes_value else Kind.SWITCH,
+                None,
+                "Access.",
+                note=AUTHENTICATION_NOTE,
+            )
+            for name, takes_value in (
+                ("authenticate_agents", False),
+                ("authenticate_frameworks", False),
+                ("authenticate_http_frameworks", False),
+                ("authenticate_http_readonly", False),
+                ("authenticate_http_readwrite", False),
+                ("acls", True),
+                ("credentials", True),
+            )
+        ),
+    ),
+)
+
+
+def master_options(values: Values, log_file: str | None) -> MasterOptions:
+    """The options; raises Refused for a flag whose value cannot be."""
+    _refuse_several_masters(values)
+    port = values.set_integer("port")
+    return MasterOptions(
+        ip=values.required("ip"),
+        port=checked_port("port", port),
+        hostname=values.text("hostname"),
+        advertise_ip=values.text("advertise_ip"),
+        advertise_port=values.integer("advertise_port"),
+        work_dir=values.text("work_dir"),
+        cluster=values.text("cluster"),
+        domain=parse_domain(values.text("domain")),
+        settings=Settings(
+            agent_ping_timeout_ms=values.set_duration_ms("agent_ping_timeout"),
+            max_agent_ping_timeouts=_at_least(values, "max_agent_ping_timeouts", 1),
+            agent_reregister_timeout_ms=values.set_duration_ms("agent_reregister_timeout"),
+            offer_timeout_ms=values.duration_ms("offer_timeout"),
+            max_completed_frameworks=_at_least(values, "max_completed_frameworks", 0),
+            max_completed_tasks_per_framework=_at_least(
+                values, "max_completed_tasks_per_framework", 0
+            ),
+            max_unreachable_tasks_per_framework=_at_least(
+                values, "max_unreachable_tasks_per_framework", 0
+            ),
+            filter_gpu_resources=values.switch("filter_gpu_resources"),
+        ),
+        weights=parse_weights(values.text("weights")),
+        flags=values.as_text(),
+        log_file=log_file,
+    )
+
+
+def notes_on(values: Values) -> list[str]:
+    """What to say of values that mean something else here."""
+    registry = values.required("registry")
+    if registry == IN_MEMORY:
+        return []
+    return [
+        f"flag --registry={registry}: a durable registry comes in a later version, "
+        f"{IN_MEMORY} is used: agents that come back to a new master are admitted"
+    ]
+
+
+def checked_port(name: str, port: int) -> int:
+    """The port; raises Refused when it cannot be one."""
+    if not 0 <= port <= 65535:
+        raise Refused(f"flag --{name}: '{port}': expected 0 to 65535")
+    return port
+
+
+def parse_domain(text: str | None) -> mesos.DomainInfo | None:
+    """A DomainInfo in JSON."""
+    if not text:
+        return None
+    try:
+        return wire_json.decode(mesos.DomainInfo, text.encode())
+    except Malformed as malformed:
+        raise Refused(f"flag --domain: '{text}': {malformed}") from None
+
+
+def parse_weights(text: str | None) -> dict[str, float]:
+    """Weights by role of `ads=2,web=1.5`."""
+    weights: dict[str, float] = {}
+    for part in (text or "").split(","):
+        if not part.strip():
+            continue
+        role, _, number = part.partition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = 0.0
+        if not role.strip() or not 0 < weight < float("inf"):
+            raise Refused(f"flag --weights: '{part}': expected role=number, the number above 0")
+        weights[role.strip()] = weight
+    return weights
+
+
+def _refuse_several_masters(values: Values) -> None:
+    zk = values.text("zk")
+    if zk:
+        raise Refused(f"flag --zk: '{zk}': {SEVERAL_MASTERS}")
+    quorum = values.integer("quorum")
+    if quorum not in (None, 1):
+        raise Refused(f"flag --quorum: '{quorum}': {SEVERAL_MASTERS}")
+
+
+def _at_least(values: Values, name: str, least: int) -> int:
+    value = values.set_integer(name)
+    if value < least:
+        raise Refused(f"flag --{name}: '{value}': expected at least {least}")
+    return value

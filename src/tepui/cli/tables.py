@@ -1,0 +1,102 @@
+"""Tables for people, and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tepui.wire import json as wire_json
+from tepui.wire.message import ProtoMessage
+
+PIPE_COLUMNS = 10_000  # lines that go to a program are not folded
+RIGHT = ">"
+
+COLOURS = {
+    "RUNNING": "green",
+    "FINISHED": "dim",
+    "FAILED": "red",
+    "ERROR": "red",
+    "LOST": "red",
+    "DROPPED": "red",
+    "GONE": "red",
+    "UNREACHABLE": "red",
+    "KILLED": "yellow",
+    "KILLING": "yellow",
+    "STAGING": "cyan",
+    "STARTING": "cyan",
+    "active": "green",
+    "ended": "dim",
+    "lost": "red",
+    "draining": "yellow",
+    "disconnected": "yellow",
+}
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, or unfolded into a pipe."""
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    """Print rows under their headings; a heading that begins with '>' is set to the right.
+
+    Without rows `empty` is said on stderr, so that programs read nothing.
+    """
+    if not rows:
+        click.echo(empty, err=True)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    for column in columns:
+        is_right = column.startswith(RIGHT)
+        table.add_column(
+            column.removeprefix(RIGHT),
+            justify="right" if is_right else "left",
+            overflow="fold",
+            no_wrap=is_right,
+        )
+    for row in rows:
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    console().print(table)
+
+
+def print_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Print one thing: a line for each field that is not empty."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 3, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in fields:
+        if value:
+            table.add_row(name, Text(value, style=COLOURS.get(value, "")))
+    console().print(table)
+
+
+def print_json(found: object) -> None:
+    """Print Structs, lists and dicts as indented JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+
+
+def print_messages(found: ProtoMessage | Sequence[ProtoMessage]) -> None:
+    """Print messages of the API in its own JSON."""
+    if isinstance(found, ProtoMessage):
+        content: object = json.loads(wire_json.encode(found))
+    else:
+        content = [json.loads(wire_json.encode(message)) for message in found]
+    click.echo(json.dumps(content, indent=2))
+
+
+def as_rows(rows: Sequence[Struct]) -> list[list[str]]:
+    """The fields of Structs as cells."""
+    return [[_cell(value) for value in msgspec.structs.astuple(row)] for row in rows]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)

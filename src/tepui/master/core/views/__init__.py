@@ -1,0 +1,1 @@
+"""What readers see of the state: pure functions, one file for each family of endpoints."""

@@ -1,0 +1,118 @@
+"""The whole cluster: /state and /state-summary, /flags and /version.
+
+Source: Mesos master/readonly_handler.cpp; recorded answers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tepui.base.names import AgentId, FrameworkId
+from tepui.master.core.state import State
+from tepui.master.core.views.agents import agent_value
+from tepui.master.core.views.frameworks import framework_value, summary_value
+from tepui.master.core.views.tasks import tasks_of
+from tepui.master.core.views.values import JsonValue, seconds
+from tepui.wire import mesos
+
+COUNTED_STATES = (  # the order of Mesos's TaskStateSummary
+    mesos.TaskState.TASK_STAGING,
+    mesos.TaskState.TASK_STARTING,
+    mesos.TaskState.TASK_RUNNING,
+    mesos.TaskState.TASK_KILLING,
+    mesos.TaskState.TASK_FINISHED,
+    mesos.TaskState.TASK_KILLED,
+    mesos.TaskState.TASK_FAILED,
+    mesos.TaskState.TASK_LOST,
+    mesos.TaskState.TASK_ERROR,
+    mesos.TaskState.TASK_UNREACHABLE,
+)
+# A Python program is not built: the fields are there for those who expect them.
+BUILD: dict[str, JsonValue] = {"build_date": "", "build_time": 0.0, "build_user": ""}
+
+
+def state_view(state: State) -> JsonValue:
+    """The answer of /state."""
+    info = state.info
+    value: dict[str, JsonValue] = {
+        "version": info.version or "",
+        **BUILD,
+        "start_time": seconds(state.started_ms),
+        "elected_time": seconds(state.started_ms),
+        "id": info.id,
+        "pid": info.pid or "",
+        "hostname": info.hostname or "",
+        "capabilities": [c.type for c in info.capabilities if c.type is not None],
+        "activated_slaves": float(sum(agent.active for agent in state.agents.values())),
+        "deactivated_slaves": float(sum(not agent.active for agent in state.agents.values())),
+        "unreachable_slaves": float(len(state.unreachable_agents)),
+    }
+    if info.domain is not None:
+        value["domain"] = info.domain
+    if cluster := state.flags.get("cluster"):
+        value["cluster"] = cluster
+    value["leader"] = info.pid or ""
+    value["leader_info"] = {
+        "id": info.id,
+        "pid": info.pid or "",
+        "port": info.port,
+        "hostname": info.hostname or "",
+    }
+    value["flags"] = dict(sorted(state.flags.items()))
+    value["slaves"] = [agent_value(agent) for agent in state.agents.values()]
+    value["recovered_slaves"] = []
+    value["frameworks"] = [framework_value(f) for f in state.frameworks.values()]
+    value["completed_frameworks"] = [
+        framework_value(f) for f in state.completed_frameworks.values()
+    ]
+    value["orphan_tasks"] = []
+    value["unregistered_frameworks"] = []
+    return value
+
+
+def summary_view(state: State) -> JsonValue:
+    """The answer of /state-summary: tasks are counted instead of listed."""
+    by_agent: dict[AgentId, Counter[mesos.TaskState]] = {}
+    by_framework: dict[FrameworkId, Counter[mesos.TaskState]] = {}
+    frameworks_of: dict[AgentId, dict[FrameworkId, None]] = {}
+    agents_of: dict[FrameworkId, dict[AgentId, None]] = {}
+    for framework in [*state.frameworks.values(), *state.completed_frameworks.values()]:
+        for task in tasks_of(framework):
+            by_agent.setdefault(task.agent_id, Counter())[task.state] += 1
+            by_framework.setdefault(framework.id, Counter())[task.state] += 1
+            frameworks_of.setdefault(task.agent_id, {})[framework.id] = None
+            agents_of.setdefault(framework.id, {})[task.agent_id] = None
+    return {
+        "hostname": state.info.hostname or "",
+        **({"cluster": state.flags["cluster"]} if state.flags.get("cluster") else {}),
+        "slaves": [
+            {
+                **agent_value(agent),
+                **_counts(by_agent.get(agent.id)),
+                "framework_ids": list(frameworks_of.get(agent.id, ())),
+            }
+            for agent in state.agents.values()
+        ],
+        "frameworks": [
+            {
+                **summary_value(framework),
+                **_counts(by_framework.get(framework.id)),
+                "slave_ids": list(agents_of.get(framework.id, ())),
+            }
+            for framework in state.frameworks.values()
+        ],
+    }
+
+
+def flags_view(state: State) -> JsonValue:
+    """The answer of /flags."""
+    return {"flags": dict(sorted(state.flags.items()))}
+
+
+def version_view(state: State) -> JsonValue:
+    """The answer of /version."""
+    return {**BUILD, "version": state.info.version or ""}
+
+
+def _counts(counted: Counter[mesos.TaskState] | None) -> dict[str, JsonValue]:
+    return {name: counted[name] if counted else 0 for name in COUNTED_STATES}

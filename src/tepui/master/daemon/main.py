@@ -1,0 +1,133 @@
+"""The master daemon: a core, its loop, and the sockets around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from uuid import uuid4
+
+from tepui.base.effects import Step
+from tepui.base.loop import CoreLoop, now_ms
+from tepui.base.names import Role
+from tepui.master.core.actions import Action, Record
+from tepui.master.core.events import Event, LinkId
+from tepui.master.core.state import new
+from tepui.master.core.step import step
+from tepui.master.daemon.agent_link import AgentLink
+from tepui.master.daemon.options import MasterOptions
+from tepui.master.daemon.peers import Peers
+from tepui.master.daemon.routes import routes
+from tepui.web.server import Application, WebServer, listen
+from tepui.wire import mesos
+
+MESOS_VERSION = "1.12.0"  # the API that we speak; clients compare it
+
+log = logging.getLogger("tepui.master")
+
+
+class MasterDaemon:
+    """One master, from `start` to `stop`."""
+
+    def __init__(self, options: MasterOptions) -> None:
+        """Raises OSError when the address can't be listened on."""
+        self._listener = listen(options.ip, options.port)
+        self.port: int = self._listener.getsockname()[1]
+        self.peers = Peers()
+        self.state = new(
+            master_info(options, self.port),
+            now_ms=now_ms(),
+            seed=os.urandom(32),
+            settings=options.settings,
+            weights={Role(role): weight for role, weight in options.weights.items()},
+        )
+        self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
+            step=self._step, save=self._save, act=self.peers.act, next_ms=self.state.timers.next_ms
+        )
+        self._last_link = 0
+        application = Application(
+            routes(options, self.state.info, self.loop.put, self.peers),
+            {"tepui-link": self._open_link},
+        )
+        self._server = WebServer(application, self._listener)
+
+    async def start(self) -> None:
+        """Serve from now on."""
+        await self._server.start()
+        self.loop.wake()
+        log.info("started pid=%s id=%s", self.state.info.pid, self.state.info.id)
+
+    async def stop(self) -> None:
+        """Close all connections; frameworks and agents look for the next master."""
+        self.loop.close()
+        self.peers.close()
+        await self._server.stop()
+        log.info("stopped")
+
+    def _step(self, events: Sequence[Event], at_ms: int) -> Step[Record, Action]:
+        return step(self.state, events, at_ms)
+
+    async def _save(self, records: list[Record]) -> None:
+        """The registry is kept in memory: agents that come back to a new master are admitted."""
+
+    def _open_link(self, headers: Mapping[str, str]) -> asyncio.Protocol:
+        self._last_link += 1
+        link_id = LinkId(self._last_link)
+        agent_link = AgentLink(link_id, self.loop.put, self.peers.forget_link)
+        self.peers.links[link_id] = agent_link
+        return agent_link
+
+
+async def run(options: MasterOptions, started: Callable[[int], None] = lambda port: None) -> None:
+    """Be a master until SIGTERM or SIGINT; `started` is told the port."""
+    daemon = MasterDaemon(options)
+    await daemon.start()
+    started(daemon.port)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    await ended.wait()
+    await daemon.stop()
+
+
+def master_info(options: MasterOptions, port: int) -> mesos.MasterInfo:
+    """How the master describes itself to frameworks and agents."""
+    ip = options.advertise_ip or options.ip
+    if ip == "0.0.0.0":
+        ip = _own_ip()
+    port = options.advertise_port or port
+    hostname = options.hostname or ip
+    capability = mesos.MasterInfo.Capability
+    return mesos.MasterInfo(
+        id=str(uuid4()),
+        ip=_network_order(ip),
+        port=port,
+        pid=f"master@{ip}:{port}",
+        hostname=hostname,
+        version=MESOS_VERSION,
+        address=mesos.Address(hostname=hostname, ip=ip, port=port),
+        domain=options.domain,
+        capabilities=(
+            capability(type=capability.Type.AGENT_UPDATE),
+            capability(type=capability.Type.AGENT_DRAINING),
+            capability(type=capability.Type.QUOTA_V2),
+        ),
+    )
+
+
+def _network_order(ip: str) -> int:
+    """An IPv4 address as Mesos writes it: four bytes in network order, read as little-endian."""
+    address = ipaddress.ip_address(ip)
+    return int.from_bytes(address.packed[:4], "little") if address.version == 4 else 0
+
+
+def _own_ip() -> str:
+    with contextlib.suppress(OSError):
+        return socket.gethostbyname(socket.gethostname())
+    return "127.0.0.1"

@@ -1,0 +1,114 @@
+"""Those who wait to hear from the master: requests, streams and agent links.
+
+`act` carries out the core's actions; each kind of action has one method.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from tepui.base.names import StreamId
+from tepui.master.core.actions import (
+    Action,
+    Answer,
+    AnswerJson,
+    AnswerMessage,
+    CloseLink,
+    EndStream,
+    Note,
+    SendEvent,
+    SendToAgent,
+)
+from tepui.master.core.events import LinkId, RequestId
+from tepui.master.daemon.agent_link import AgentLink
+from tepui.web.stream import RecordStream
+from tepui.wire import media, recordio
+
+Reply = Answer | AnswerMessage | AnswerJson
+
+log = logging.getLogger("tepui.master")
+
+
+class Subscriber(Struct, frozen=True):
+    """A reader of events and the encoding it asked for."""
+
+    stream: RecordStream
+    media: media.Media
+
+
+class Peers:
+    """All open conversations, by the ids that the core knows them by."""
+
+    def __init__(self) -> None:
+        self._requests: dict[RequestId, asyncio.Future[Reply]] = {}
+        self._last_request = 0
+        self.subscribers: dict[StreamId, Subscriber] = {}
+        self.links: dict[LinkId, AgentLink] = {}
+        self._actions: dict[type[Action], Callable[[Any], None]] = {  # Any: the action of its key
+            Answer: self._answer,
+            AnswerMessage: self._answer,
+            AnswerJson: self._answer,
+            SendEvent: self._send_event,
+            EndStream: self._end_stream,
+            SendToAgent: self._send_to_agent,
+            CloseLink: self._close_link,
+            Note: self._note,
+        }
+
+    def open_request(self) -> tuple[RequestId, asyncio.Future[Reply]]:
+        """An id for the core, and where its answer will be."""
+        self._last_request += 1
+        request = RequestId(self._last_request)
+        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._requests[request] = waiting
+        return request, waiting
+
+    def forget_link(self, link: LinkId) -> None:
+        """The connection is closed."""
+        self.links.pop(link, None)
+
+    def act(self, actions: list[Action]) -> None:
+        """Carry out the actions in order."""
+        for action in actions:
+            self._actions[type(action)](action)
+
+    def close(self) -> None:
+        """End all streams and links."""
+        for subscriber in list(self.subscribers.values()):
+            subscriber.stream.end()
+        for agent_link in list(self.links.values()):
+            agent_link.close()
+
+    def _answer(self, action: Reply) -> None:
+        waiting = self._requests.pop(action.request)
+        if not waiting.done():  # the client may have left
+            waiting.set_result(action)
+
+    def _send_event(self, action: SendEvent) -> None:
+        subscriber = self.subscribers.get(action.stream)
+        if subscriber is not None:
+            record = media.encode(action.event, subscriber.media)
+            subscriber.stream.send(recordio.frame(record))
+
+    def _end_stream(self, action: EndStream) -> None:
+        subscriber = self.subscribers.pop(action.stream, None)
+        if subscriber is not None:
+            subscriber.stream.end()
+
+    def _send_to_agent(self, action: SendToAgent) -> None:
+        agent_link = self.links.get(action.link)
+        if agent_link is not None:
+            agent_link.send(action.message)
+
+    def _close_link(self, action: CloseLink) -> None:
+        agent_link = self.links.get(action.link)
+        if agent_link is not None:
+            agent_link.close()
+
+    def _note(self, action: Note) -> None:
+        log.info("%s %s", action.text, " ".join(f"{name}={value}" for name, value in action.fields))

@@ -1,0 +1,82 @@
+"""POST /api/v1/scheduler: decode, check the form, hand to the core, answer.
+
+The order of the checks is that of Mesos (master/http.cpp Master::Http::scheduler).
+"""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from tepui.base.loop import Overloaded
+from tepui.base.names import StreamId
+from tepui.master.core.actions import Answer
+from tepui.master.core.events import CallReceived, StreamClosed, SubscribeReceived
+from tepui.master.core.validation import call_error
+from tepui.master.daemon.peers import Peers, Subscriber
+from tepui.master.daemon.put import Put
+from tepui.web.http import ACCEPTED, Request, Response, Streaming, not_allowed, text
+from tepui.web.stream import RecordStream
+from tepui.wire import media, recordio, scheduler
+from tepui.wire.errors import Malformed
+
+STREAM_ID = "mesos-stream-id"
+TOO_SLOW = scheduler.Event(
+    type=scheduler.Event.Type.ERROR,
+    error=scheduler.Event.Error(message="The scheduler does not read its events"),
+)
+
+
+class SchedulerApi:
+    """The route's handler, bound to the daemon."""
+
+    def __init__(self, put: Put, peers: Peers) -> None:
+        self._put = put
+        self._peers = peers
+
+    async def handle(self, request: Request) -> Response | Streaming:
+        """Answer one request."""
+        if request.method != "POST":
+            return not_allowed(request, "POST")
+        try:
+            content = media.content(request.headers.get("content-type"))
+            call = media.decode(scheduler.Call, request.body, content)
+            error = call_error(call, request.principal)
+            if error is not None:
+                return text(400, error)
+            if call.type is scheduler.Call.Type.SUBSCRIBE:
+                return self._subscribe(request, call)
+            return await self._call(request, call)
+        except media.NotNegotiable as refusal:
+            return text(refusal.status, refusal.text)
+        except Malformed as malformed:
+            return text(400, malformed.text)
+        except Overloaded as overloaded:
+            return text(503, str(overloaded))
+
+    def _subscribe(self, request: Request, call: scheduler.Call) -> Response | Streaming:
+        accepted = media.accepted(request.headers.get("accept"))
+        if STREAM_ID in request.headers:
+            return text(400, "Subscribe calls should not include the 'Mesos-Stream-Id' header")
+        stream_id = StreamId(str(uuid4()))
+
+        def left() -> None:
+            self._peers.subscribers.pop(stream_id, None)
+            self._put(StreamClosed(stream_id))
+
+        overflow = recordio.frame(media.encode(TOO_SLOW, accepted))
+        stream = RecordStream(left, overflow_record=overflow)
+        self._put(SubscribeReceived(stream_id, call, request.principal))
+        self._peers.subscribers[stream_id] = Subscriber(stream, accepted)
+        return Streaming(stream, accepted.value, (("Mesos-Stream-Id", stream_id),))
+
+    async def _call(self, request: Request, call: scheduler.Call) -> Response:
+        stream = request.headers.get(STREAM_ID)
+        request_id, waiting = self._peers.open_request()
+        self._put(
+            CallReceived(
+                request_id, call, None if stream is None else StreamId(stream), request.principal
+            )
+        )
+        answer = await waiting
+        assert isinstance(answer, Answer)
+        return ACCEPTED if answer.status == 202 else text(answer.status, answer.text)

@@ -1,0 +1,1 @@
+"""Whole clusters in one process: the production cores under virtual time, with faults."""

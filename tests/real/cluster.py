@@ -1,0 +1,291 @@
+"""A master and agents as real processes on the loopback interface, for one test or one module.
+
+    with Cluster(tmp_path, agents=2) as cluster:
+        ... cluster.master_address, cluster.agents[0].address, cluster.get("/slaves") ...
+
+Everything lies in the directory given: work directories and logs. On leaving, the daemons are asked to end,
+agents first, and nothing of the cluster may then be left: neither a daemon nor a launcher nor a task. When
+anything fails the ends of the logs are printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urlsplit
+
+import psutil
+
+PROJECT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+RESOURCES = "cpus:4;mem:4096;disk:10240;ports:[31000-32000]"
+READY_S = 60.0  # for daemons to answer and agents to register
+END_S = 30.0  # for a daemon that was asked to end; tasks have a grace period of 5 s
+KILLED_S = 10.0  # for a killed process to be gone
+ANSWER_S = 30.0  # for one HTTP answer
+POLL_S = 0.02
+LOG_BYTES = 4000  # of each log when something failed
+
+
+class Daemon:
+    """One process of the cluster; `kill` and `stop` return when it is gone."""
+
+    def __init__(self, name: str, address: str, command: Sequence[str], log: Path) -> None:
+        self.name = name
+        self.address = address  # host:port
+        self.log = log
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("TEPUI_", "MESOS_", "LIBPROCESS_"))
+        }
+        environment["PYTHONPATH"] = str(PROJECT / "src")
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                process_group=0,  # a Ctrl-C ends the test, which then ends this one
+            )
+
+    @property
+    def running(self) -> bool:
+        """It has not ended."""
+        return self.process.poll() is None
+
+    def stop(self) -> int:
+        """Ask it to end; return its exit code. Fails when it takes longer than END_S."""
+        self.process.terminate()
+        try:
+            return self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not end within {END_S:.0f} s") from None
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+        self.process.wait(KILLED_S)
+
+    def log_end(self) -> str:
+        """The last lines of its log."""
+        return self.log.read_bytes()[-LOG_BYTES:].decode(errors="replace")
+
+
+class Cluster:
+    """One master and `agents` agents; more can be started with `start_agent`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        agents: int = 1,
+        resources: str = RESOURCES,
+        master_flags: Sequence[str] = (),
+        agent_flags: Sequence[str] = (),
+    ) -> None:
+        self.directory = directory.resolve()
+        self.agents: list[Daemon] = []
+        self._count = agents
+        self._resources = resources
+        self._master_flags = tuple(master_flags)
+        self._agent_flags = tuple(agent_flags)
+        self._master: Daemon | None = None
+
+    @property
+    def master(self) -> Daemon:
+        """The master's process."""
+        assert self._master is not None, "the cluster was not started"
+        return self._master
+
+    @property
+    def master_address(self) -> str:
+        """host:port of the master."""
+        return self.master.address
+
+    def __enter__(self) -> Cluster:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.start_master()
+            for _ in range(self._count):
+                self.start_agent()
+            self.wait_for_agents(self._count)
+        except BaseException:
+            self._end(failed=True)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end(failed=error is not None)
+
+    def start_master(self, *flags: str) -> Daemon:
+        """Start the master, or the next one at the same address; returns when it answers."""
+        assert self._master is None or not self._master.running, "the master runs"
+        port = _free_port() if self._master is None else int(self.master_address.rpartition(":")[2])
+        self._master = self._start("master", port, [*self._master_flags, *flags])
+        self.wait_until(lambda: self._answers(self.master_address), "the master answers")
+        return self._master
+
+    def start_agent(self, *flags: str) -> Daemon:
+        """Start one more agent; `wait_for_agents` waits for its registration."""
+        name = f"agent-{len(self.agents) + 1}"
+        own = [
+            f"--master={self.master_address}",
+            f"--resources={self._resources}",
+            f"--runtime_dir={self.directory / name / 'run'}",
+            "--registration_backoff_factor=50ms",
+        ]
+        agent = self._start(name, _free_port(), [*own, *self._agent_flags, *flags])
+        self.agents.append(agent)
+        return agent
+
+    def wait_for_agents(self, count: int) -> None:
+        """Return when `count` agents are registered and active."""
+        self.wait_until(lambda: self._active() == count, f"{count} agents are registered")
+
+    def wait_until(self, holds: Callable[[], bool], what: str, deadline_s: float = READY_S) -> None:
+        """Return when `holds` does; fail when it does not in time, or when a daemon has ended."""
+        until = time.monotonic() + deadline_s
+        while not holds():
+            for daemon in self._daemons():
+                assert daemon.running, f"{daemon.name} ended with {daemon.process.returncode}"
+            assert time.monotonic() < until, f"not within {deadline_s:.0f} s: {what}"
+            time.sleep(POLL_S)
+
+    def get(self, path: str, address: str | None = None) -> object:
+        """The JSON at a path of the master, or of the daemon at `address`."""
+        status, body = self._get(path, address or self.master_address)
+        assert status == 200, f"{path}: {status} {body.decode(errors='replace')}"
+        answer: object = json.loads(body)
+        return answer
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of this cluster: daemons, launchers and tasks.
+
+        They are known by the cluster's directory, in their command, working directory or environment.
+        """
+        mark = f"{self.directory}/"
+        return [one for one in psutil.process_iter() if one.pid != os.getpid() and _has(one, mark)]
+
+    def _start(self, name: str, port: int, flags: Sequence[str]) -> Daemon:
+        work_dir = self.directory / name / "work"
+        work_dir.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable,
+            "-m",
+            "tepui.cli.main",
+            name.partition("-")[0],
+            f"--ip={HOST}",
+            f"--port={port}",
+            f"--work_dir={work_dir}",
+            *flags,
+        ]
+        return Daemon(name, f"{HOST}:{port}", command, self.directory / f"{name}.log")
+
+    def _daemons(self) -> list[Daemon]:
+        return [*self.agents, *([] if self._master is None else [self._master])]
+
+    def _active(self) -> int:
+        status, body = self._get("/slaves", self.master_address)
+        return sum(agent["active"] for agent in json.loads(body)["slaves"]) if status == 200 else -1
+
+    def _answers(self, address: str) -> bool:
+        try:
+            return self._get("/health", address)[0] == 200
+        except OSError:
+            return False
+
+    def _get(self, path: str, address: str) -> tuple[int, bytes]:
+        parts = urlsplit(f"http://{address}{path}")
+        with contextlib.closing(
+            http.client.HTTPConnection(parts.netloc, timeout=ANSWER_S)
+        ) as connection:
+            connection.request("GET", f"{parts.path}?{parts.query}")
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def _end(self, *, failed: bool) -> None:
+        problems = []
+        for daemon in self._daemons():
+            if not daemon.running:
+                continue  # the test has ended it
+            try:
+                code = daemon.stop()
+                if code != 0:
+                    problems.append(f"{daemon.name} ended with {code}")
+            except AssertionError as error:
+                problems.append(str(error))
+        left = self.processes()
+        problems += [f"left: process {one.pid} {_command(one)}" for one in left]
+        self._kill(left)
+        if failed or problems:
+            for daemon in self._daemons():
+                print(f"--- {daemon.log}\n{daemon.log_end()}", file=sys.stderr)
+        if problems and not failed:  # else the first failure is the one to tell
+            raise AssertionError("; ".join(problems))
+
+    def _kill(self, left: list[psutil.Process]) -> None:
+        """Launchers end their tasks and cgroups when asked; what stays is killed."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for one in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.send_signal(number)
+            _, left = psutil.wait_procs(left, KILLED_S)
+
+
+def wait_gone(pid: int, deadline_s: float = END_S) -> None:
+    """Return when the process has ended; fail when it has not in time."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([pidfd], [], [], deadline_s)[0], f"process {pid} is still there"
+    finally:
+        os.close(pidfd)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _has(process: psutil.Process, mark: str) -> bool:
+    with contextlib.suppress(psutil.Error, OSError):
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return any(
+            mark in text
+            for text in (
+                *process.cmdline(),
+                f"{process.cwd()}/",
+                *process.environ().values(),
+            )
+        )
+    return False
+
+
+def _command(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())[:200]
+    return "(gone)"
