@@ -35,31 +35,39 @@ END_S = 30.0  # for a daemon that was asked to end; tasks have a grace period of
 KILLED_S = 10.0  # for a killed process to be gone
 ANSWER_S = 30.0  # for one HTTP answer
 POLL_S = 0.02
+LAUNCHER = "agent/launcher/__main__.py"
 LOG_BYTES = 4000  # of each log when something failed
 
 
 class Daemon:
-    """One process of the cluster; `kill` and `stop` return when it is gone."""
+    """One process of the cluster, which can be ended and started again."""
 
     def __init__(self, name: str, address: str, command: Sequence[str], log: Path) -> None:
         self.name = name
         self.address = address  # host:port
         self.log = log
+        self.killed = False  # at least once, so that something may have outlived it
+        self._command = tuple(command)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, at first or again; it is not waited for."""
         environment = {
             key: value
             for key, value in os.environ.items()
             if not key.startswith(("TEPUI_", "MESOS_", "LIBPROCESS_"))
         }
         environment["PYTHONPATH"] = str(PROJECT / "src")
-        with log.open("ab") as output:
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                command,
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=environment,
                 process_group=0,  # a Ctrl-C ends the test, which then ends this one
             )
+        self.wanted = True  # the test has not ended it
 
     @property
     def running(self) -> bool:
@@ -68,6 +76,7 @@ class Daemon:
 
     def stop(self) -> int:
         """Ask it to end; return its exit code. Fails when it takes longer than END_S."""
+        self.wanted = False
         self.process.terminate()
         try:
             return self.process.wait(END_S)
@@ -76,7 +85,9 @@ class Daemon:
             raise AssertionError(f"{self.name} did not end within {END_S:.0f} s") from None
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End it as a crash would; return when it is gone."""
+        self.wanted = False
+        self.killed = True
         self.process.kill()
         self.process.wait(KILLED_S)
 
@@ -119,7 +130,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
-            self.start_master()
+            self._master = self._start("master", _free_port(), self._master_flags)
             for _ in range(self._count):
                 self.start_agent()
             self.wait_for_agents(self._count)
@@ -135,14 +146,6 @@ class Cluster:
         traceback: TracebackType | None,
     ) -> None:
         self._end(failed=error is not None)
-
-    def start_master(self, *flags: str) -> Daemon:
-        """Start the master, or the next one at the same address; returns when it answers."""
-        assert self._master is None or not self._master.running, "the master runs"
-        port = _free_port() if self._master is None else int(self.master_address.rpartition(":")[2])
-        self._master = self._start("master", port, [*self._master_flags, *flags])
-        self.wait_until(lambda: self._answers(self.master_address), "the master answers")
-        return self._master
 
     def start_agent(self, *flags: str) -> Daemon:
         """Start one more agent; `wait_for_agents` waits for its registration."""
@@ -166,9 +169,17 @@ class Cluster:
         until = time.monotonic() + deadline_s
         while not holds():
             for daemon in self._daemons():
-                assert daemon.running, f"{daemon.name} ended with {daemon.process.returncode}"
+                code = daemon.process.poll()
+                assert code is None or not daemon.wanted, f"{daemon.name} ended with {code}"
             assert time.monotonic() < until, f"not within {deadline_s:.0f} s: {what}"
             time.sleep(POLL_S)
+
+    def answers(self, daemon: Daemon) -> bool:
+        """It answers requests now."""
+        try:
+            return self._get("/health", daemon.address)[0] == 200
+        except OSError:
+            return False
 
     def get(self, path: str, address: str | None = None) -> object:
         """The JSON at a path of the master, or of the daemon at `address`."""
@@ -204,14 +215,11 @@ class Cluster:
         return [*self.agents, *([] if self._master is None else [self._master])]
 
     def _active(self) -> int:
-        status, body = self._get("/slaves", self.master_address)
-        return sum(agent["active"] for agent in json.loads(body)["slaves"]) if status == 200 else -1
-
-    def _answers(self, address: str) -> bool:
         try:
-            return self._get("/health", address)[0] == 200
-        except OSError:
-            return False
+            status, body = self._get("/slaves", self.master_address)
+        except (OSError, http.client.HTTPException):
+            return -1  # the master does not answer yet
+        return sum(agent["active"] for agent in json.loads(body)["slaves"]) if status == 200 else -1
 
     def _get(self, path: str, address: str) -> tuple[int, bytes]:
         parts = urlsplit(f"http://{address}{path}")
@@ -225,30 +233,33 @@ class Cluster:
     def _end(self, *, failed: bool) -> None:
         problems = []
         for daemon in self._daemons():
-            if not daemon.running:
-                continue  # the test has ended it
-            try:
-                code = daemon.stop()
-                if code != 0:
-                    problems.append(f"{daemon.name} ended with {code}")
-            except AssertionError as error:
-                problems.append(str(error))
+            if daemon.wanted:
+                try:
+                    code = daemon.stop()
+                except AssertionError as error:
+                    problems.append(str(error))
+                else:
+                    problems += [f"{daemon.name} ended with {code}"] if code else []
+        # By design a launcher outlives an agent that was killed, until nobody comes for a while.
+        if any(agent.killed for agent in self.agents):
+            _end_all([one for one in self.processes() if LAUNCHER in " ".join(_command(one))])
         left = self.processes()
-        problems += [f"left: process {one.pid} {_command(one)}" for one in left]
-        self._kill(left)
+        problems += [f"left: process {one.pid} {' '.join(_command(one))[:200]}" for one in left]
+        _end_all(left)
         if failed or problems:
             for daemon in self._daemons():
                 print(f"--- {daemon.log}\n{daemon.log_end()}", file=sys.stderr)
         if problems and not failed:  # else the first failure is the one to tell
             raise AssertionError("; ".join(problems))
 
-    def _kill(self, left: list[psutil.Process]) -> None:
-        """Launchers end their tasks and cgroups when asked; what stays is killed."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for one in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.send_signal(number)
-            _, left = psutil.wait_procs(left, KILLED_S)
+
+def _end_all(processes: list[psutil.Process]) -> None:
+    """End them: a launcher that is asked to ends its tasks and cgroups; what stays is killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for one in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+        _, processes = psutil.wait_procs(processes, END_S)
 
 
 def wait_gone(pid: int, deadline_s: float = END_S) -> None:
@@ -274,18 +285,12 @@ def _has(process: psutil.Process, mark: str) -> bool:
     with contextlib.suppress(psutil.Error, OSError):
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return any(
-            mark in text
-            for text in (
-                *process.cmdline(),
-                f"{process.cwd()}/",
-                *process.environ().values(),
-            )
-        )
+        texts = (*process.cmdline(), f"{process.cwd()}/", *process.environ().values())
+        return any(mark in text for text in texts)
     return False
 
 
-def _command(process: psutil.Process) -> str:
+def _command(process: psutil.Process) -> list[str]:
     with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())[:200]
-    return "(gone)"
+        return process.cmdline()
+    return ["(gone)"]

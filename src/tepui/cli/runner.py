@@ -25,6 +25,7 @@ from tepui.sdk import (
     SchedulerClient,
     SdkError,
     framework_info,
+    sandbox_path,
 )
 from tepui.wire import mesos, scheduler
 from tepui.wire.media import Media
@@ -165,7 +166,7 @@ class Runner:
         """Show both outputs up to their end, then how the task ended."""
         address = self._agents.get(piece.agent_id or "")
         if address is not None and client.framework_id is not None:
-            path = f"/frameworks/{client.framework_id}/executors/{piece.task_id}/runs/latest"
+            path = sandbox_path(client.framework_id, piece.task_id)
             async with OperatorClient(address, media=Media.PROTOBUF) as agent:
                 follow = [
                     self._follow(agent, f"{path}/{name}", name, ended)

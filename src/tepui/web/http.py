@@ -73,12 +73,19 @@ def text(status: int, body: str) -> Response:
 
 
 def json(value: Any, request: Request | None = None) -> Response:  # any JSON value
-    """The value as JSON; wrapped for a `jsonp` query (Mesos: 3rdparty/libprocess http::OK)."""
-    body = msgspec.json.encode(value)
-    function = request.query.get("jsonp") if request and "jsonp" in request.query_text else None
-    if function:
-        return Response(200, function.encode() + b"(" + body + b");", "text/javascript")
-    return Response(200, body, JSON_TYPE)
+    """The value as JSON; wrapped when the request has a `jsonp` query."""
+    answer = Response(200, msgspec.json.encode(value), JSON_TYPE)
+    return answer if request is None else with_jsonp(answer, request)
+
+
+def with_jsonp(answer: Response, request: Request) -> Response:
+    """A JSON answer wrapped for a `jsonp` query (Mesos: libprocess http::OK)."""
+    if "jsonp" not in request.query_text or answer.content_type != JSON_TYPE:
+        return answer
+    function = request.query.get("jsonp")
+    if not function:
+        return answer
+    return Response(200, function.encode() + b"(" + answer.body + b");", "text/javascript")
 
 
 def not_allowed(request: Request, *methods: str) -> Response:

@@ -43,7 +43,7 @@ class CommandScheduler(Scheduler):  # type: ignore[misc]  # pymesos has no types
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.done = threading.Event()
-        self.counts = {"offers": 0, "declines": 0, "accepts": 0, "kills": 0}
+        self.counts = {"offers": 0, "declines": 0, "accepts": 0, "packed_max": 0, "kills": 0}
 
     def resourceOffers(self, driver: SchedulerDriver, offers: list[Offer]) -> None:
         """Offers are not expected to overlap: each is answered alone."""
@@ -53,6 +53,7 @@ class CommandScheduler(Scheduler):  # type: ignore[misc]  # pymesos has no types
             tasks = [] if first else self.packed(offer)
             if tasks:
                 self.counts["accepts"] += 1
+                self.counts["packed_max"] = max(self.counts["packed_max"], len(tasks))
                 driver.launchTasks([offer["id"]], tasks, SOON)
             else:
                 self.counts["declines"] += 1

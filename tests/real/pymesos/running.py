@@ -12,9 +12,7 @@ import time
 from tests.real.pymesos.ledger import Ledger
 from tests.real.pymesos.shapes import Framework, SchedulerDriver
 
-TURN_S = (
-    0.2  # pymesos reports its end by an interrupt, which a waiting main thread sees between waits
-)
+TURN_S = 0.2  # pymesos reports its end by an interrupt, which is seen between waits only
 
 
 def arguments(purpose: str) -> argparse.Namespace:
@@ -43,19 +41,21 @@ def run(
 ) -> int:
     """Run the driver until `done` and a quiet time, or the deadline; return the exit code."""
     began = time.monotonic()
-    took = float("nan")
+    took_s: float | None = None
     try:
         driver.start()
         if _wait(done, began + given.deadline_s, driver):
-            took = time.monotonic() - began
+            took_s = round(time.monotonic() - began, 2)
             _wait(threading.Event(), time.monotonic() + given.quiet_s, driver)
         else:
             ledger.faults.append(f"not done after {time.monotonic() - began:.0f} s")
+        if driver.aborted:
+            ledger.faults.append("the driver has ended by itself")
         driver.stop()
         driver.join()
     except (Exception, KeyboardInterrupt) as error:  # what ended the driver's thread
         ledger.faults.append(f"the driver ended: {type(error).__name__}: {error}")
-    summary = {**ledger.summary(), **counts, "took_s": round(took, 2)}
+    summary = {**ledger.summary(), **counts, "took_s": took_s}
     print(json.dumps(summary), flush=True)
     return 1 if summary["faults_total"] else 0
 

@@ -33,9 +33,10 @@ class Summary(Struct):
     faults: list[str]
     accepts: int
     kills: int
-    took_s: float
+    took_s: float | None
     offers: int = 0
     declines: int = 0
+    packed_max: int = 0
     messages_sent: int = 0
     messages_back: int = 0
     agents: int = 0
@@ -95,7 +96,7 @@ def test_a_thousand_command_tasks_reach_one_terminal_state_each(
     assert summary.repeated == 0
     assert summary.kills == 20
     assert summary.declines >= 1
-    assert summary.accepts < TASKS / 4  # many tasks went with one offer
+    assert summary.packed_max == 40  # all that fit on an agent went with one offer
 
 
 def test_a_custom_executor_runs_a_thousand_tasks_and_echoes_a_message_for_each(

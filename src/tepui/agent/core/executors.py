@@ -165,9 +165,6 @@ def executor_subscribed(
     state.timers.cancel(executor.registration_timer)
     executor.registration_timer = None
     executor.phase = Phase.RUNNING
-    for update in event.call.subscribe.unacknowledged_updates:
-        if _fault_of_update(event.call, update.status) is None:
-            _take_update(state, framework, executor, update.status, now_ms, step)
     subscribed = api.Event.Subscribed(
         executor_info=executor.info,
         framework_info=framework.info,
@@ -175,6 +172,9 @@ def executor_subscribed(
         container_id=mesos.ContainerID(value=executor.container_id),
     )
     _send(executor, api.Event(type=api.Event.Type.SUBSCRIBED, subscribed=subscribed), step)
+    for update in event.call.subscribe.unacknowledged_updates:
+        if _fault_of_update(event.call, update.status) is None:
+            _take_update(state, framework, executor, update.status, now_ms, step)
     _schedule_heartbeat(state, executor, now_ms)
     if not executor.ever_sent and not executor.queued:
         shut_down(state, executor, now_ms, step)  # its tasks were killed before it came

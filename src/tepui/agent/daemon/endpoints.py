@@ -8,7 +8,7 @@ from tepui.agent.core.actions import AnswerClassic, Json
 from tepui.agent.core.events import Classic, ClassicAsked
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
-from tepui.agent.daemon.loglevel import LogLevel
+from tepui.web.loglevel import LogLevel
 from tepui.agent.daemon.machine import system_metrics
 from tepui.agent.daemon.master_link import MasterLink, Put
 from tepui.agent.daemon.requests import Requests

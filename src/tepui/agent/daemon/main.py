@@ -21,7 +21,7 @@ from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
 from tepui.agent.daemon.executor_streams import ExecutorStreams
-from tepui.agent.daemon.loglevel import LogLevel
+from tepui.web.loglevel import LogLevel
 from tepui.agent.daemon.machine import resources_of
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.operator_api import OperatorApi

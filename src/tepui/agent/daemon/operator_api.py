@@ -17,14 +17,14 @@ from tepui.agent.core.durations import to_ms
 from tepui.agent.core.events import OperatorCalled
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
-from tepui.agent.daemon.loglevel import LogLevel
+from tepui.web.loglevel import LogLevel
 from tepui.agent.daemon.machine import system_metrics
 from tepui.agent.daemon.master_link import Put
 from tepui.agent.daemon.requests import Requests
 from tepui.base.loop import Overloaded
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
-from tepui.web.http import Request, Response, not_allowed, text
-from tepui.wire import agent, media, mesos
+from tepui.web.http import BODY_BYTES_MAX, Request, Response, not_allowed, text
+from tepui.wire import agent, media, mesos, recordio
 from tepui.wire.errors import Malformed
 
 Type = agent.Call.Type
@@ -113,9 +113,11 @@ class OperatorApi:
                 headers.get("content-type"), headers.get("message-content-type")
             )
             accepted = media.agent_accepted(headers.get("accept"), headers.get("message-accept"))
+            body = request.body
             if content.media is media.Media.RECORDIO:
-                return text(501, "501 Not Implemented.")
-            call = media.decode(agent.Call, request.body, content.message)
+                records = recordio.Deframer(BODY_BYTES_MAX).feed(body)
+                body = records[0] if records else b""
+            call = media.decode(agent.Call, body, content.message)
             fault = fault_of(call)
             if fault is not None:
                 return text(400, f"Failed to validate agent::Call: {fault}")

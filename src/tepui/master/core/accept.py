@@ -63,12 +63,13 @@ def accept(
     for operation in call.operations:
         _carry_out(state, budget, operation, now_ms, step)
     if budget.left:
+        refuse = offers.refusal_ms if call.operations else offers.pause_ms
         state.allocator.recover(
             framework.id,
             budget.role,
             budget.agent.id,
             budget.left,
-            refuse_ms=offers.refusal_ms(call.filters),
+            refuse_ms=refuse(call.filters),
             now_ms=now_ms,
         )
 
@@ -81,7 +82,7 @@ def decline(
     for offer_id in call.offer_ids:
         offer = framework.offers.get(OfferId(offer_id.value))
         if offer is not None:
-            offers.take_back(state, offer, offers.refusal_ms(call.filters), now_ms)
+            offers.take_back(state, offer, offers.pause_ms(call.filters), now_ms)
 
 
 def _accepted_offers(

@@ -6,7 +6,7 @@ from typing import NewType, TypeAlias
 
 from msgspec import Struct
 
-from tepui.base.names import AgentId, FrameworkId, OfferId, StreamId
+from tepui.base.names import AgentId, FrameworkId, OfferId, StreamId, TaskId
 from tepui.wire import master, scheduler
 from tepui.wire.link import FromAgent
 
@@ -60,6 +60,14 @@ class TeardownAsked(Struct, frozen=True):
 
     request: RequestId
     framework_id: FrameworkId
+
+
+class KillAsked(Struct, frozen=True):
+    """An operator wants a task killed."""
+
+    request: RequestId
+    framework_id: FrameworkId
+    task_id: TaskId
 
 
 class Asked(Struct, frozen=True):
@@ -127,6 +135,7 @@ Event: TypeAlias = (
     | OperatorCallReceived
     | OperatorSubscribed
     | TeardownAsked
+    | KillAsked
     | Asked
     | LinkOpened
     | LinkReceived

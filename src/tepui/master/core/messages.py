@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tepui.base.names import Role
 from tepui.master.core import offers
-from tepui.master.core.state import Agent, Executor, Framework, State, Task
+from tepui.master.core.state import Agent, Executor, Framework, Offer, State, Task
 from tepui.resources import Resources
 from tepui.wire import master, mesos, scheduler
 
@@ -23,7 +23,6 @@ ReservationType = mesos.Resource.ReservationInfo.Type
 
 NANOSECONDS_OF_MS = 1_000_000
 NO_CONSTRAINTS = scheduler.OfferConstraints()
-NO_INFO = mesos.TimeInfo(nanoseconds=0)
 # What every agent of this version can do; a name that is missing here is not done by it.
 AGENT_CAPABILITIES = tuple(
     Capability(type=name)
@@ -104,15 +103,21 @@ def framework_with_holdings(
         registered_time=time_info(framework.registered_ms),
         reregistered_time=time_info(framework.reregistered_ms or framework.registered_ms),
         unregistered_time=time_info(framework.unregistered_ms or 0) if is_completed else None,
-        offers=tuple(
-            offers.message_of(
-                state.agents[offer.agent_id], framework, offer.id, offer.role, offer.resources
-            )
-            for offer in framework.offers.values()
-        ),
+        offers=tuple(_offer(state, framework, offer) for offer in framework.offers.values()),
         allocated_resources=by_role(used_by_role(framework)),
         offered_resources=by_role((o.role, o.resources) for o in framework.offers.values()),
         offer_constraints=framework.constraints or NO_CONSTRAINTS,
+    )
+
+
+def _offer(state: State, framework: Framework, offer: Offer) -> mesos.Offer:
+    """The offer in the newest form, whatever the framework's capabilities ask for."""
+    agent = state.agents[offer.agent_id]
+    message = offers.message_of(agent, framework, offer.id, offer.role, offer.resources)
+    return replace(
+        message,
+        resources=offer.resources.to_wire(role=offer.role, refinement=True),
+        allocation_info=mesos.Resource.AllocationInfo(role=offer.role),
     )
 
 

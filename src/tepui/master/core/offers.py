@@ -8,7 +8,12 @@ from tepui.allocator import Grant
 from tepui.base.names import FrameworkId, OfferId, Role
 from tepui.master.core.actions import Effects, SendEvent
 from tepui.master.core.events import AllocationDue, OfferTimedOut
-from tepui.master.core.settings import ALLOCATE_AGENTS_MAX, REFUSE_MS_DEFAULT, REFUSE_MS_MAX
+from tepui.master.core.settings import (
+    ALLOCATE_AGENTS_MAX,
+    DECLINE_PAUSE_MS,
+    REFUSE_MS_DEFAULT,
+    REFUSE_MS_MAX,
+)
 from tepui.master.core.state import Agent, Framework, Offer, State
 from tepui.resources import Resources
 from tepui.wire import mesos, scheduler
@@ -82,6 +87,11 @@ def remove(state: State, offer: Offer) -> None:
     del state.frameworks[offer.framework_id].offers[offer.id]
     del state.agents[offer.agent_id].offers[offer.id]
     state.timers.cancel(offer.timer)
+
+
+def pause_ms(filters: mesos.Filters | None) -> int:
+    """The refusal of a declined offer: never so short that offer and decline chase each other."""
+    return max(refusal_ms(filters) or 0, DECLINE_PAUSE_MS)
 
 
 def refusal_ms(filters: mesos.Filters | None) -> int | None:

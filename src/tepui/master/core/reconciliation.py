@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from tepui.base.names import AgentId, TaskId
 from tepui.master.core import statuses
-from tepui.master.core.actions import Effects, SendToAgent
-from tepui.master.core.state import Framework, State
+from tepui.master.core.actions import Answer, Effects, SendToAgent
+from tepui.master.core.events import KillAsked
+from tepui.master.core.state import Framework, State, Task
 from tepui.wire import link, mesos, scheduler
 
 TaskState = mesos.TaskState
@@ -42,12 +43,27 @@ def kill(
         return
     if agent_id is not None and agent_id != task.agent_id:
         return  # as Mesos: it is not the task that was meant
+    _kill(state, task, call.kill_policy, step)
+
+
+def kill_asked(state: State, event: KillAsked, now_ms: int, step: Effects) -> None:
+    """An operator has a task killed; its scheduler hears of it by the task's updates."""
+    framework = state.frameworks.get(event.framework_id)
+    task = None if framework is None else framework.tasks.get(event.task_id)
+    if framework is None or task is None:
+        what = f"task '{event.task_id}'" if framework else f"framework '{event.framework_id}'"
+        step.then.append(Answer(event.request, 404, f"unknown {what}"))
+        return
+    _kill(state, task, None, step)
+    step.then.append(Answer(event.request, 200))
+
+
+def _kill(state: State, task: Task, policy: mesos.KillPolicy | None, step: Effects) -> None:
     task.kill_wanted = True
-    task.kill_policy = call.kill_policy
+    task.kill_policy = policy
     agent = state.agents[task.agent_id]
     if agent.link is not None:
-        message = link.KillTask(framework.id, task.id, call.kill_policy)
-        step.then.append(SendToAgent(agent.link, message))
+        step.then.append(SendToAgent(agent.link, link.KillTask(task.framework_id, task.id, policy)))
 
 
 def _tell(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tepui.base.effects import Step
-from tepui.master.core import agents, calls, frameworks, offers, operator
+from tepui.master.core import agents, calls, frameworks, offers, operator, reconciliation
 from tepui.master.core.actions import Action, Record
 from tepui.master.core.events import (
     AllocationDue,
@@ -19,6 +19,7 @@ from tepui.master.core.events import (
     Event,
     FailoverTimeoutPassed,
     HeartbeatDue,
+    KillAsked,
     LinkClosed,
     LinkOpened,
     LinkReceived,
@@ -41,6 +42,7 @@ HANDLERS: dict[type[Event], Handler] = {
     OperatorCallReceived: operator.operator_call_received,
     OperatorSubscribed: operator.operator_subscribed,
     TeardownAsked: operator.teardown_asked,
+    KillAsked: reconciliation.kill_asked,
     Asked: operator.asked,
     LinkOpened: agents.link_opened,
     LinkReceived: agents.link_received,

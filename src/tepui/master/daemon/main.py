@@ -45,6 +45,7 @@ class MasterDaemon:
             seed=os.urandom(32),
             settings=options.settings,
             weights={Role(role): weight for role, weight in options.weights.items()},
+            flags=options.flags,
         )
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step, save=self._save, act=self.peers.act, next_ms=self.state.timers.next_ms

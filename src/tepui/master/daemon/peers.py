@@ -26,6 +26,7 @@ from tepui.master.core.actions import (
 )
 from tepui.master.core.events import LinkId, RequestId
 from tepui.master.daemon.agent_link import AgentLink
+from tepui.web.http import ACCEPTED, JSON_TYPE, Response, text
 from tepui.web.stream import RecordStream
 from tepui.wire import media, recordio
 
@@ -67,6 +68,20 @@ class Peers:
         waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._requests[request] = waiting
         return request, waiting
+
+    def response(self, reply: Reply, accepted: media.Media) -> Response:
+        """The core's answer as HTTP has it."""
+        match reply:
+            case Answer(status=202):
+                return ACCEPTED
+            case Answer(status=200, text=""):
+                return Response(200)
+            case Answer(status=status, text=body):
+                return text(status, body)
+            case AnswerMessage(message=message):
+                return Response(200, media.encode(message, accepted), accepted.value)
+            case AnswerJson(body=body):
+                return Response(200, body, JSON_TYPE)
 
     def forget_link(self, link: LinkId) -> None:
         """The connection is closed."""

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from tepui.master.daemon.classic import Classic
+from tepui.master.daemon.operator_api import OperatorApi
 from tepui.master.daemon.options import MasterOptions
 from tepui.master.daemon.peers import Peers
 from tepui.master.daemon.put import Put
 from tepui.master.daemon.scheduler_api import SchedulerApi
-from tepui.web.http import Request, Response
+from tepui.web.files import Files, FilesApi
+from tepui.web.loglevel import LogLevel
 from tepui.web.routes import Routes
 from tepui.wire import mesos
 
 
 def routes(options: MasterOptions, info: mesos.MasterInfo, put: Put, peers: Peers) -> Routes:
     """All that the master answers."""
+    files = Files()
+    if options.log_file is not None:
+        files.attach("/master/log", options.log_file)
+    files_api = FilesApi(files)
     table = Routes(prefixes=("/master",))
     table.add("/api/v1/scheduler", SchedulerApi(put, peers).handle)
-    table.add("/health", _health)
+    table.add("/api/v1", OperatorApi(put, peers, files, LogLevel()).handle)
+    for path, handler in Classic(put, peers, info).handlers().items():
+        table.add(path, handler)
+    table.add("/files/browse", files_api.browse)
+    table.add("/files/read", files_api.read)
+    table.add("/files/download", files_api.download)
+    table.add("/files/debug", files_api.debug)
     return table
-
-
-async def _health(request: Request) -> Response:
-    return Response(200)

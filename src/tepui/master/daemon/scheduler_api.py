@@ -9,12 +9,11 @@ from uuid import uuid4
 
 from tepui.base.loop import Overloaded
 from tepui.base.names import StreamId
-from tepui.master.core.actions import Answer
 from tepui.master.core.events import CallReceived, StreamClosed, SubscribeReceived
 from tepui.master.core.validation import call_error
 from tepui.master.daemon.peers import Peers, Subscriber
 from tepui.master.daemon.put import Put
-from tepui.web.http import ACCEPTED, Request, Response, Streaming, not_allowed, text
+from tepui.web.http import Request, Response, Streaming, not_allowed, text
 from tepui.web.stream import RecordStream
 from tepui.wire import media, recordio, scheduler
 from tepui.wire.errors import Malformed
@@ -77,6 +76,4 @@ class SchedulerApi:
                 request_id, call, None if stream is None else StreamId(stream), request.principal
             )
         )
-        answer = await waiting
-        assert isinstance(answer, Answer)
-        return ACCEPTED if answer.status == 202 else text(answer.status, answer.text)
+        return self._peers.response(await waiting, media.Media.JSON)

@@ -1,0 +1,96 @@
+"""The classic endpoints: GET what the core answers, and the few that do something."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from tepui.base.errors import Refused
+from tepui.base.loop import Overloaded
+from tepui.base.names import FrameworkId, TaskId
+from tepui.master.core.events import Asked, KillAsked, TeardownAsked
+from tepui.master.core.views.questions import PARSERS, question_of, teardown_of
+from tepui.master.daemon.peers import Peers
+from tepui.master.daemon.put import Put
+from tepui.web.http import Handler, Request, Response, not_allowed, text, with_jsonp
+from tepui.wire import media, mesos
+
+PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Classic:
+    """Handlers bound to the daemon."""
+
+    def __init__(self, put: Put, peers: Peers, info: mesos.MasterInfo) -> None:
+        self._put = put
+        self._peers = peers
+        self._info = info
+
+    def handlers(self) -> dict[str, Handler]:
+        """All of them, by path."""
+        asking = {f"/{name}": self._asking(name) for name in PARSERS}
+        return {
+            **asking,
+            "/metrics": self.metrics,
+            "/redirect": self.redirect,
+            "/teardown": self.teardown,
+            "/kill": self.kill,
+        }
+
+    def _asking(self, name: str) -> Handler:
+        async def handle(request: Request) -> Response:
+            query = request.query
+            if name == "tasks" and request.method == "POST":
+                query = {**query, **request.form}
+            if name == "slaves" and request.rest:
+                query = {**query, "slave_id": request.rest.lstrip("/")}
+            return with_jsonp(await self._ask(name, query), request)
+
+        return handle
+
+    async def metrics(self, request: Request) -> Response:
+        """For Prometheus."""
+        answer = await self._ask("metrics/prometheus", {})
+        return Response(answer.status, answer.body, PROMETHEUS_TYPE)
+
+    async def redirect(self, request: Request) -> Response:
+        """307 to the leading master, which this one is."""
+        location = f"//{self._info.hostname}:{self._info.port}"
+        below = urlsplit(request.rest).path
+        return Response(307, headers=(("Location", location + below),))
+
+    async def teardown(self, request: Request) -> Response:
+        """Remove a framework: POST with frameworkId in the form."""
+        if request.method != "POST":
+            return not_allowed(request, "POST")
+        try:
+            framework_id = teardown_of(request.form)
+        except Refused as refused:
+            return text(400, refused.text)
+        request_id, waiting = self._peers.open_request()
+        self._put(TeardownAsked(request_id, framework_id))
+        return self._peers.response(await waiting, media.Media.JSON)
+
+    async def kill(self, request: Request) -> Response:
+        """Kill a task: POST with framework_id and task_id in the form. Not in Mesos."""
+        if request.method != "POST":
+            return not_allowed(request, "POST")
+        form = request.form
+        for name in ("framework_id", "task_id"):
+            if not form.get(name):
+                return text(400, f"missing '{name}' in the form")
+        request_id, waiting = self._peers.open_request()
+        framework_id, task_id = FrameworkId(form["framework_id"]), TaskId(form["task_id"])
+        self._put(KillAsked(request_id, framework_id, task_id))
+        return self._peers.response(await waiting, media.Media.JSON)
+
+    async def _ask(self, name: str, query: dict[str, str]) -> Response:
+        try:
+            question = question_of(name, query)
+            assert question is not None  # PARSERS has the name
+            request_id, waiting = self._peers.open_request()
+            self._put(Asked(request_id, question))
+        except Refused as refused:
+            return text(400, refused.text)
+        except Overloaded as overloaded:
+            return text(503, str(overloaded))
+        return self._peers.response(await waiting, media.Media.JSON)

@@ -1,0 +1,99 @@
+"""POST /api/v1: decode, hand to the core, answer; files and the log level are answered here.
+
+The order of the checks is that of Mesos (master/http.cpp Master::Http::api).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+from tepui.base.loop import Overloaded
+from tepui.base.names import StreamId
+from tepui.master.core.events import OperatorCallReceived, OperatorSubscribed, StreamClosed
+from tepui.master.core.operator import SHELL_CALLS, call_error
+from tepui.master.daemon.peers import Peers, Subscriber
+from tepui.master.daemon.put import Put
+from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
+from tepui.web.http import Request, Response, Streaming, not_allowed, text
+from tepui.web.loglevel import LogLevel
+from tepui.web.stream import RecordStream
+from tepui.wire import master, media
+from tepui.wire.errors import Malformed
+
+NANOSECONDS_OF_MS = 1_000_000
+
+Call = master.Call
+Answer = master.Response
+
+
+class OperatorApi:
+    """The route's handler, bound to the daemon."""
+
+    def __init__(self, put: Put, peers: Peers, files: Files, log_level: LogLevel) -> None:
+        self._put = put
+        self._peers = peers
+        self._files = files
+        self._log_level = log_level
+
+    async def handle(self, request: Request) -> Response | Streaming:
+        """Answer one request."""
+        if request.method != "POST":
+            return not_allowed(request, "POST")
+        try:
+            content = media.content(request.headers.get("content-type"))
+            call = media.decode(Call, request.body, content)
+            error = call_error(call)
+            if error is not None:
+                return text(400, error)
+            accepted = media.accepted(request.headers.get("accept"))
+            if call.type is Call.Type.SUBSCRIBE:
+                return self._subscribe(request, accepted)
+            if call.type in SHELL_CALLS:
+                answer = await self._here(call)
+                if answer is None:
+                    return Response(200)
+                return Response(200, media.encode(answer, accepted), accepted.value)
+            request_id, waiting = self._peers.open_request()
+            self._put(OperatorCallReceived(request_id, call, request.principal))
+            return self._peers.response(await waiting, accepted)
+        except media.NotNegotiable as refusal:
+            return text(refusal.status, refusal.text)
+        except Malformed as malformed:
+            return text(400, malformed.text)
+        except FileError as failed:
+            return text(failed.status, failed.body)
+        except Overloaded as overloaded:
+            return text(503, str(overloaded))
+
+    def _subscribe(self, request: Request, accepted: media.Media) -> Streaming:
+        stream_id = StreamId(str(uuid4()))
+
+        def left() -> None:
+            self._peers.subscribers.pop(stream_id, None)
+            self._put(StreamClosed(stream_id))
+
+        stream = RecordStream(left, overflow_record=b"")
+        self._put(OperatorSubscribed(stream_id, request.principal))
+        self._peers.subscribers[stream_id] = Subscriber(stream, accepted)
+        return Streaming(stream, accepted.value)
+
+    async def _here(self, call: Call) -> Answer | None:
+        if call.read_file is not None:
+            read = call.read_file
+            piece = await asyncio.to_thread(
+                self._files.read, read.path, read.offset, read.length, READ_FILE_BYTES_MAX
+            )
+            done = Answer.ReadFile(size=piece.size, data=piece.data)
+            return Answer(type=Answer.Type.READ_FILE, read_file=done)
+        if call.list_files is not None:
+            infos = await asyncio.to_thread(self._files.browse, call.list_files.path)
+            listed = Answer.ListFiles(file_infos=tuple(infos))
+            return Answer(type=Answer.Type.LIST_FILES, list_files=listed)
+        if call.set_logging_level is not None:
+            wanted = call.set_logging_level
+            duration_ms = wanted.duration.nanoseconds // NANOSECONDS_OF_MS
+            self._log_level.raise_to(wanted.level, duration_ms)
+            return None
+        level = Answer.GetLoggingLevel(level=self._log_level.verbosity)
+        return Answer(type=Answer.Type.GET_LOGGING_LEVEL, get_logging_level=level)
