@@ -125,7 +125,7 @@ class World:
             id=None if framework_id is None else mesos.FrameworkID(framework_id),
             roles=tuple(roles),
             capabilities=tuple(
-                mesos.FrameworkInfo.Capability(type=kinds(name)) for name in capabilities
+                mesos.FrameworkInfo.Capability(type=kinds[name]) for name in capabilities
             ),
             failover_timeout=failover_s,
         )
@@ -226,8 +226,7 @@ class Scheduler:
         """The master's view of it, also after its end."""
         state = self.world.state
         return (
-            state.frameworks.get(self.framework_id)
-            or state.completed_frameworks[self.framework_id]
+            state.frameworks.get(self.framework_id) or state.completed_frameworks[self.framework_id]
         )
 
     def events(self) -> list[scheduler.Event]:
@@ -331,7 +330,7 @@ class FakeAgent:
             executor_id=mesos.ExecutorID(executor_id or task_id),
             timestamp=self.world.now_ms / 1000,
             uuid=number.to_bytes(16, "big"),
-            container_status=container_status(task_id),
+            container_status=container_status(task_id, executor_id),
         )
         self.say(link.StatusUpdated(owner.framework_id, status, to))
         if acknowledged:
@@ -381,11 +380,13 @@ def wire_resources(text: str) -> tuple[mesos.Resource, ...]:
     return parse_resources(text).to_wire(role=None, refinement=True)
 
 
-def container_status(container_id: str) -> mesos.ContainerStatus:
-    """A container on the host's network."""
+def container_status(container_id: str, parent: str | None) -> mesos.ContainerStatus:
+    """A container on the host's network, within that of its executor if it has one."""
     address = mesos.NetworkInfo.IPAddress(ip_address="127.0.0.1")
     return mesos.ContainerStatus(
-        container_id=mesos.ContainerID(value=container_id),
+        container_id=mesos.ContainerID(
+            value=container_id, parent=None if parent is None else mesos.ContainerID(value=parent)
+        ),
         network_infos=(mesos.NetworkInfo(ip_addresses=(address,)),),
         executor_pid=4711,
     )

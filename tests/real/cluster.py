@@ -3,9 +3,10 @@
     with Cluster(tmp_path, agents=2) as cluster:
         ... cluster.master_address, cluster.agents[0].address, cluster.get("/slaves") ...
 
-Everything lies in the directory given: work directories and logs. On leaving, the daemons are asked to end,
-agents first, and nothing of the cluster may then be left: neither a daemon nor a launcher nor a task. When
-anything fails the ends of the logs are printed.
+Everything lies in the directory given: work directories and logs. A daemon can be ended and started
+again (`cluster.agents[0].kill()`, `.start()`). On leaving, the daemons are asked to end, agents first,
+and nothing of the cluster may then be left: neither a daemon nor a launcher nor a task. When anything
+fails, the ends of the logs are printed.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import click
 
+from tepui.cli.listing import Cluster, Framework
 from tepui.sdk import OperatorClient, Unreachable
+from tepui.wire import mesos
 
 T = TypeVar("T")
 
@@ -23,6 +26,16 @@ async def open_master(address: str) -> AsyncIterator[OperatorClient]:
             yield client
         except Unreachable:
             raise no_master(address) from None
+
+
+def get_cluster(address: str) -> Cluster:
+    """Agents, frameworks and tasks, as the master knows them now."""
+
+    async def get() -> Cluster:
+        async with open_master(address) as client:
+            return Cluster.of(await client.get_state())
+
+    return asyncio.run(get())
 
 
 def no_master(address: str) -> click.ClickException:
@@ -54,3 +67,34 @@ def find_by_id(kind: str, given: str, known: Iterable[tuple[str, T]]) -> T:
         more = ", ..." if len(fits) > CANDIDATES_SHOWN else ""
         raise click.ClickException(f"'{given}' could be {len(fits)} {kind}s: {shown}{more}")
     return fits[0][1]
+
+
+def find_framework(cluster: Cluster, given: str) -> Framework:
+    """By name, if there is one of that name; else by id or a part of it."""
+    named = [one for one in cluster.frameworks if one.framework_info.name == given]
+    if len(named) == 1:
+        return named[0]
+    known = [
+        (one.framework_info.id.value, one)
+        for one in cluster.all_frameworks()
+        if one.framework_info.id
+    ]
+    return find_by_id("framework", given, known)
+
+
+def find_task(cluster: Cluster, given: str, framework: str | None) -> mesos.Task:
+    """By id or a part of it; tasks that may run go before those that have ended."""
+    tasks = cluster.all_tasks()
+    if framework is not None:
+        info = find_framework(cluster, framework).framework_info
+        tasks = tuple(task for task in tasks if task.framework_id == info.id)
+    exact = [task for task in tasks if task.task_id.value == given]
+    live = [task for task in exact if task in cluster.tasks]
+    if len(live) == 1:
+        return live[0]
+    if len(exact) > 1:
+        owners = ", ".join(task.framework_id.value for task in exact[:CANDIDATES_SHOWN])
+        raise click.ClickException(
+            f"{len(exact)} frameworks have a task '{given}': choose with --framework: {owners}"
+        )
+    return find_by_id("task", given, [(task.task_id.value, task) for task in tasks])

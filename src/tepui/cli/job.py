@@ -21,11 +21,19 @@ from tepui.wire import mesos
 from tepui.wire.mesos import TaskState
 
 EXIT_NOT_RUN = 125  # the task could not be started, or nobody knows how it ended
+EXIT_NOT_EXECUTABLE = 126  # these two as shells have them
+EXIT_NOT_FOUND = 127
 EXIT_SIGNALLED = 128  # and the number of the signal, as shells have it
 LAUNCHED_PER_CALL_MAX = 1_000
 
 _EXITED = re.compile(r"[Cc]ommand exited with status (\d+)")
 _SIGNALLED = re.compile(r"[Cc]ommand terminated with signal (.+?)(?: \(core dumped\))?")
+_NOT_STARTED = re.compile(r"Failed to launch container: start .*\((E[A-Z]+)\)")
+_NOT_STARTED_CODES = {
+    "ENOENT": EXIT_NOT_FOUND,
+    "EACCES": EXIT_NOT_EXECUTABLE,
+    "ENOEXEC": EXIT_NOT_EXECUTABLE,
+}
 _SIGNALS = {signal.strsignal(number): number for number in signal.valid_signals()}
 
 Line = str | tuple[str, ...]  # a line for the shell, or a program and its arguments
@@ -197,7 +205,9 @@ def how_it_ended(status: mesos.TaskStatus) -> tuple[int, str]:
         return EXIT_SIGNALLED + signal.SIGTERM, message or "was killed"
     reason = status.reason.value.removeprefix("REASON_").lower() if status.reason else "no reason"
     state = status.state.value.removeprefix("TASK_")
-    return EXIT_NOT_RUN, f"{state}: {message or reason}"
+    match = _NOT_STARTED.search(message)
+    code = _NOT_STARTED_CODES.get(match[1], EXIT_NOT_RUN) if match else EXIT_NOT_RUN
+    return code, f"{state}: {message or reason}"
 
 
 def meets(offer: mesos.Offer, constraints: Iterable[tuple[str, str]]) -> bool:

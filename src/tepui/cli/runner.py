@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from tepui.cli.job import Job, Piece, too_large
-from tepui.cli.show import Show, end_line
+from tepui.cli.show import Show, end_line, summary
 from tepui.cli.why import why_waiting
 from tepui.sdk import (
     CallRefused,
@@ -73,6 +74,7 @@ class Runner:
 
     async def run(self) -> int:
         """The exit code of the job."""
+        started_s = time.monotonic()
         framework = framework_info(
             self._options.name,
             user=self._options.user,
@@ -95,6 +97,8 @@ class Runner:
                     task.cancel()
                 await asyncio.gather(*background, *self._outputs, return_exceptions=True)
                 await self._leave(client)
+        if len(self._job.pieces) > 1:
+            self._show.say(summary(self._job, time.monotonic() - started_s))
         return self._job.exit_code() if self._stopping is None else self._stopping
 
     async def _until_done(self, client: SchedulerClient) -> None:

@@ -130,3 +130,9 @@ def end_line(piece: Piece) -> str | None:
     if not piece.exit_code:
         return None
     return f"{piece.task_id}: {piece.why or f'exit code {piece.exit_code}'}"
+
+
+def summary(job: Job, seconds: float) -> str:
+    """How the job went, in one line."""
+    good = job.ended - job.failed
+    return f"{len(job.pieces)} tasks in {seconds:.1f} s: {good} finished, {job.failed} failed"

@@ -93,6 +93,11 @@ class World:
             ),
         ]
 
+    @property
+    def elapsed_ms(self) -> int:
+        """How long the cluster has lived."""
+        return self.time.now_ms - START_MS
+
     def run(self) -> None:
         """Play until every task has ended. Raises AssertionError or Stuck."""
         starts = [node.start for node in self.agents] + [node.start for node in self.schedulers]

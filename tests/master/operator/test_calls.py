@@ -50,7 +50,9 @@ def test_weights_are_set_refused_and_listed_as_recorded() -> None:
 def test_weights_are_set_all_or_none() -> None:
     world = World()
     infos = [{"role": "a", "weight": 2}, {"role": "b", "weight": 0}]
-    answer = world.call(call_of({"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": infos}}))
+    answer = world.call(
+        call_of({"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": infos}})
+    )
     assert isinstance(answer, Answer)
     assert answer.status == 400
     assert world.state.weights == {}
@@ -89,7 +91,9 @@ def test_what_is_not_done_is_refused_with_a_sentence() -> None:
 def test_form_of_shell_calls_is_checked_by_the_core() -> None:
     assert call_error(Call(type=Type.GET_LOGGING_LEVEL)) is None
     assert call_error(Call(type=Type.READ_FILE)) is not None
-    assert call_error(Call(type=Type.READ_FILE, read_file=Call.ReadFile(path="/", offset=0))) is None
+    assert (
+        call_error(Call(type=Type.READ_FILE, read_file=Call.ReadFile(path="/", offset=0))) is None
+    )
 
 
 def test_teardown_removes_the_framework() -> None:

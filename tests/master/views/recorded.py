@@ -13,9 +13,7 @@ from tests.master.world import FakeAgent, Scheduler, World
 
 TaskState = mesos.TaskState
 DATA = Path(__file__).parents[2] / "data" / "operator-recorded.json"
-RACK = mesos.Attribute(
-    name="rack", type=mesos.Value.Type.TEXT, text=mesos.Value.Text(value="r1")
-)
+RACK = mesos.Attribute(name="rack", type=mesos.Value.Type.TEXT, text=mesos.Value.Text(value="r1"))
 LABELS = mesos.Labels(labels=(mesos.Label(key="a", value="b"),))
 
 # What Tepui answers otherwise, and why.
@@ -105,7 +103,7 @@ def _differences_of_objects(wanted: Any, found: Any, path: str) -> list[str]:
 def _name(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
-    for key in ("id", "task_id", "name", "state"):
+    for key in ("id", "task_id", "name", "state", "role"):
         if key in value and "<" not in str(value[key]):
             return str(value[key])
     return ""

@@ -49,7 +49,9 @@ def test_teardown_needs_a_framework() -> None:
 
 
 def test_explain_asks_for_a_task_or_for_amounts() -> None:
-    assert question_of("explain", {"framework_id": "f", "task_id": "t"}) == ExplainTaskAsked("f", "t")
+    assert question_of("explain", {"framework_id": "f", "task_id": "t"}) == ExplainTaskAsked(
+        "f", "t"
+    )
     assert question_of("explain", {"framework_id": "f"}) == ExplainFrameworkAsked("f")
     asked = question_of("explain", {"framework_id": "f", "cpus": "2", "mem": "64"})
     assert asked == ExplainFrameworkAsked("f", parse_resources("cpus:2;mem:64"))

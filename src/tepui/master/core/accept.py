@@ -8,7 +8,6 @@ Source: Mesos master.cpp Master::_accept; texts as a real master answers.
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tepui.base.names import ExecutorId, OfferId, Role, TaskId
 from tepui.master.core import offers, statuses, tasks
@@ -213,17 +212,17 @@ def _launch_group(
 ) -> None:
     """Launch all tasks of the group on its executor, or none."""
     framework = budget.framework
-    error = error or task_group_error(launch.task_group, launch.executor, _context(state, budget))
+    executor = launch.executor
+    group = completed_group(launch.task_group, executor)
+    error = error or task_group_error(group, executor, _context(state, budget))
     if error is not None:
         for info in launch.task_group.tasks:
             _refuse_task(
                 state, framework, info, error, Reason.REASON_TASK_GROUP_INVALID, now_ms, step
             )
         return
-    if not launch.task_group.tasks:
+    if not group.tasks:
         return
-    executor = replace(launch.executor, framework_id=mesos.FrameworkID(framework.id))
-    group = completed_group(launch.task_group, executor)
     executor_id = _use_executor(budget, executor)
     for info in group.tasks:
         _add_task(state, budget, info, executor_id, step)

@@ -85,7 +85,8 @@ def explain_task(state: State, framework_id: str, task_id: str, now_ms: int) -> 
             " a task exists from the moment its framework accepts an offer for it"
         )
         return Explanation(summary, (whole.summary, *whole.lines), whole.agents, whole.dropped)
-    return Explanation(_task_summary(state, task, now_ms), _task_lines(task, now_ms), agents)
+    summary = _task_summary(state, framework, task, now_ms)
+    return Explanation(summary, _task_lines(task, now_ms), agents)
 
 
 def _unknown_framework(state: State, framework_id: str, now_ms: int) -> Explanation:
@@ -190,16 +191,16 @@ def _task(framework: Framework, task_id: TaskId) -> Task | None:
     return next((t for t in reversed(framework.completed_tasks) if t.id == task_id), None)
 
 
-def _task_summary(state: State, task: Task, now_ms: int) -> str:
+def _task_summary(state: State, framework: Framework, task: Task, now_ms: int) -> str:
     name = f"task '{task.id}'"
     agent = state.agents.get(task.agent_id)
+    if task.id in framework.unreachable_tasks:  # TASK_LOST for some frameworks, and yet not ended
+        ago = _seconds(now_ms - (task.unreachable_ms or now_ms))
+        return f"{name} may run, but its agent {task.agent_id} was lost sight of {ago} ago"
     if task.terminal:
         last = task.statuses[-1] if task.statuses else None
         why = f": {last.message}" if last and last.message else ""
         return f"{name} has ended as {task.state}{why}"
-    if task.unreachable_ms is not None:
-        ago = _seconds(now_ms - task.unreachable_ms)
-        return f"{name} may run, but its agent {task.agent_id} is unreachable since {ago}"
     if agent is not None and not agent.connected:
         return f"{name} is {task.state}, but its agent {task.agent_id} is disconnected"
     if task.kill_wanted:

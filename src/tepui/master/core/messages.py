@@ -5,11 +5,11 @@ Source: Mesos common/protobuf_utils (createTask, createAgentResponse), master/ht
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from tepui.base.names import Role
+from tepui.base.names import AgentId, Role
 from tepui.master.core import offers
 from tepui.master.core.state import Agent, Executor, Framework, Offer, State, Task
 from tepui.resources import Resources
@@ -104,8 +104,8 @@ def framework_with_holdings(
         reregistered_time=time_info(framework.reregistered_ms or framework.registered_ms),
         unregistered_time=time_info(framework.unregistered_ms or 0) if is_completed else None,
         offers=tuple(_offer(state, framework, offer) for offer in framework.offers.values()),
-        allocated_resources=by_role(used_by_role(framework)),
-        offered_resources=by_role((o.role, o.resources) for o in framework.offers.values()),
+        allocated_resources=by_role(used_of_framework(state, framework)),
+        offered_resources=by_role(offered(framework)),
         offer_constraints=framework.constraints or NO_CONSTRAINTS,
     )
 
@@ -121,7 +121,7 @@ def _offer(state: State, framework: Framework, offer: Offer) -> mesos.Offer:
     )
 
 
-def agent(agent: Agent) -> master.Response.GetAgents.Agent:
+def agent(state: State, agent: Agent) -> master.Response.GetAgents.Agent:
     """The agent as operators see it."""
     return Agents.Agent(
         agent_info=agent.info,
@@ -134,8 +134,8 @@ def agent(agent: Agent) -> master.Response.GetAgents.Agent:
             None if agent.reregistered_ms is None else time_info(agent.reregistered_ms)
         ),
         total_resources=endpoint_resources(agent.total, None),
-        allocated_resources=by_role(used_by_role(agent)),
-        offered_resources=by_role((o.role, o.resources) for o in agent.offers.values()),
+        allocated_resources=by_role(used_of_agent(state, agent)),
+        offered_resources=by_role(offered(agent)),
         capabilities=AGENT_CAPABILITIES,
     )
 
@@ -155,25 +155,51 @@ def pid_of(agent: Agent) -> str:
     return f"slave(1)@{agent.address}"
 
 
-def used_by_role(owner: Framework | Agent) -> Iterable[tuple[Role, Resources]]:
-    """What the live tasks and the executors of a framework, or on an agent, hold."""
-    for task in owner.tasks.values():
-        if not task.terminal:
-            yield task.role, task.resources
-    for executor in owner.executors.values():
-        yield executor.role, executor.resources
+def used_of_agent(state: State, agent: Agent) -> dict[Role, Resources]:
+    """What tasks and executors hold of the agent: what the allocator knows, less the offers."""
+    used: dict[Role, list[Resources]] = {}
+    for client, held in state.allocator.agents[agent.id].held.items():
+        offers = [
+            offer.resources
+            for offer in agent.offers.values()
+            if offer.framework_id == client.framework_id and offer.role == client.role
+        ]
+        used.setdefault(client.role, []).append(held - Resources.total(offers))
+    return _totals(used)
 
 
-def by_role(parts: Iterable[tuple[Role, Resources]]) -> tuple[mesos.Resource, ...]:
-    """The sum for each role, as answers write it."""
-    sums: dict[Role, list[Resources]] = {}
-    for role, resources in parts:
-        sums.setdefault(role, []).append(resources)
-    return tuple(
-        wire
-        for role in sorted(sums)
-        for wire in endpoint_resources(Resources.total(sums[role]), role)
-    )
+def used_of_framework(state: State, framework: Framework) -> dict[Role, Resources]:
+    """What the framework's tasks and executors hold.
+
+    Offers are taken away agent by agent: the same port of two agents is one number in a sum.
+    """
+    given: dict[tuple[AgentId, Role], list[Resources]] = {}
+    for offer in framework.offers.values():
+        given.setdefault((offer.agent_id, offer.role), []).append(offer.resources)
+    used: dict[Role, list[Resources]] = {}
+    for role, client in state.allocator.clients.get(framework.id, {}).items():
+        for agent_id, held in client.held.items():
+            offers = given.get((agent_id, role), ())
+            used.setdefault(role, []).append(held - Resources.total(offers))
+    return _totals(used)
+
+
+def offered(owner: Framework | Agent) -> dict[Role, Resources]:
+    """What is offered to a framework, or of an agent."""
+    parts: dict[Role, list[Resources]] = {}
+    for offer in owner.offers.values():
+        parts.setdefault(offer.role, []).append(offer.resources)
+    return _totals(parts)
+
+
+def _totals(parts: Mapping[Role, Iterable[Resources]]) -> dict[Role, Resources]:
+    totals = {role: Resources.total(resources) for role, resources in parts.items()}
+    return {role: total for role, total in totals.items() if total}
+
+
+def by_role(parts: Mapping[Role, Resources]) -> tuple[mesos.Resource, ...]:
+    """The entries of each role, as answers write them."""
+    return tuple(wire for role in sorted(parts) for wire in endpoint_resources(parts[role], role))
 
 
 def endpoint_resources(resources: Resources, role: Role | None) -> tuple[mesos.Resource, ...]:

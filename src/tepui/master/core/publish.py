@@ -59,7 +59,7 @@ def publish_framework_removed(state: State, framework: Framework, step: Effects)
 def publish_agent_added(state: State, agent: Agent, step: Effects) -> None:
     """An agent registered."""
     if state.operators:
-        added = Event.AgentAdded(agent=messages.agent(agent))
+        added = Event.AgentAdded(agent=messages.agent(state, agent))
         publish(state, Event(type=Event.Type.AGENT_ADDED, agent_added=added), step)
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tepui.base.names import Role
 from tepui.master.core.messages import (
     AGENT_CAPABILITIES,
     by_role,
     endpoint_resources,
+    offered,
     pid_of,
-    used_by_role,
+    used_of_agent,
 )
 from tepui.master.core.state import Agent, State
 from tepui.master.core.views.values import JsonValue, amounts, attributes, seconds
@@ -31,7 +31,7 @@ def slaves_view(state: State, question: SlavesAsked) -> JsonValue:
     wanted = question.agent_id
     return {
         "slaves": [
-            {**agent_value(agent), **_in_full(agent)}
+            {**agent_value(state, agent), **_in_full(state, agent)}
             for agent in state.agents.values()
             if wanted in (None, agent.id)
         ],
@@ -39,7 +39,7 @@ def slaves_view(state: State, question: SlavesAsked) -> JsonValue:
     }
 
 
-def agent_value(agent: Agent) -> dict[str, JsonValue]:
+def agent_value(state: State, agent: Agent) -> dict[str, JsonValue]:
     """One agent."""
     info = agent.info
     value: dict[str, JsonValue] = {
@@ -55,10 +55,8 @@ def agent_value(agent: Agent) -> dict[str, JsonValue]:
     if agent.reregistered_ms is not None:
         value["reregistered_time"] = seconds(agent.reregistered_ms)
     value["resources"] = amounts(agent.total)
-    value["used_resources"] = amounts(Resources.total(r for _, r in used_by_role(agent)))
-    value["offered_resources"] = amounts(
-        Resources.total(offer.resources for offer in agent.offers.values())
-    )
+    value["used_resources"] = amounts(Resources.total(used_of_agent(state, agent).values()))
+    value["offered_resources"] = amounts(Resources.total(offered(agent).values()))
     value["reserved_resources"] = {
         role: amounts(part) for role, part in agent.total.reservations().items()
     }
@@ -70,7 +68,7 @@ def agent_value(agent: Agent) -> dict[str, JsonValue]:
     return value
 
 
-def _in_full(agent: Agent) -> dict[str, JsonValue]:
+def _in_full(state: State, agent: Agent) -> dict[str, JsonValue]:
     """The resources entry by entry, which /slaves alone has."""
     return {
         "reserved_resources_full": {
@@ -78,8 +76,6 @@ def _in_full(agent: Agent) -> dict[str, JsonValue]:
             for role, part in agent.total.reservations().items()
         },
         "unreserved_resources_full": endpoint_resources(agent.total.unreserved(), None),
-        "used_resources_full": by_role(used_by_role(agent)),
-        "offered_resources_full": by_role(
-            (Role(offer.role), offer.resources) for offer in agent.offers.values()
-        ),
+        "used_resources_full": by_role(used_of_agent(state, agent)),
+        "offered_resources_full": by_role(offered(agent)),
     }

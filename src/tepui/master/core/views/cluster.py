@@ -59,11 +59,11 @@ def state_view(state: State) -> JsonValue:
         "hostname": info.hostname or "",
     }
     value["flags"] = dict(sorted(state.flags.items()))
-    value["slaves"] = [agent_value(agent) for agent in state.agents.values()]
+    value["slaves"] = [agent_value(state, agent) for agent in state.agents.values()]
     value["recovered_slaves"] = []
-    value["frameworks"] = [framework_value(f) for f in state.frameworks.values()]
+    value["frameworks"] = [framework_value(state, f) for f in state.frameworks.values()]
     value["completed_frameworks"] = [
-        framework_value(f) for f in state.completed_frameworks.values()
+        framework_value(state, f) for f in state.completed_frameworks.values()
     ]
     value["orphan_tasks"] = []
     value["unregistered_frameworks"] = []
@@ -87,7 +87,7 @@ def summary_view(state: State) -> JsonValue:
         **({"cluster": state.flags["cluster"]} if state.flags.get("cluster") else {}),
         "slaves": [
             {
-                **agent_value(agent),
+                **agent_value(state, agent),
                 **_counts(by_agent.get(agent.id)),
                 "framework_ids": list(frameworks_of.get(agent.id, ())),
             }
@@ -95,7 +95,7 @@ def summary_view(state: State) -> JsonValue:
         ],
         "frameworks": [
             {
-                **summary_value(framework),
+                **summary_value(state, framework),
                 **_counts(by_framework.get(framework.id)),
                 "slave_ids": list(agents_of.get(framework.id, ())),
             }

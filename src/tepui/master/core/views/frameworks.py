@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tepui.master.core.messages import NO_CONSTRAINTS, used_by_role
+from tepui.master.core.messages import NO_CONSTRAINTS, offered, used_of_framework
 from tepui.master.core.state import Framework, Offer, State
 from tepui.master.core.views.tasks import executor_value, task_value
 from tepui.master.core.views.values import JsonValue, amounts, labels, seconds
@@ -25,10 +25,10 @@ def frameworks_view(state: State, question: FrameworksAsked) -> JsonValue:
     wanted = question.framework_id
     return {
         "frameworks": [
-            framework_value(f) for f in state.frameworks.values() if wanted in (None, f.id)
+            framework_value(state, f) for f in state.frameworks.values() if wanted in (None, f.id)
         ],
         "completed_frameworks": [
-            framework_value(f)
+            framework_value(state, f)
             for f in state.completed_frameworks.values()
             if wanted in (None, f.id)
         ],
@@ -36,16 +36,16 @@ def frameworks_view(state: State, question: FrameworksAsked) -> JsonValue:
     }
 
 
-def summary_value(framework: Framework) -> dict[str, JsonValue]:
+def summary_value(state: State, framework: Framework) -> dict[str, JsonValue]:
     """The part of a framework that /state-summary has too."""
-    return _summary(framework, *_holdings(framework))
+    return _summary(framework, *_holdings(state, framework))
 
 
-def framework_value(framework: Framework) -> JsonValue:
+def framework_value(state: State, framework: Framework) -> JsonValue:
     """One framework with all it has."""
     info = framework.info
-    used, offered = _holdings(framework)
-    value = _summary(framework, used, offered)
+    used, held = _holdings(state, framework)
+    value = _summary(framework, used, held)
     value["user"] = info.user
     value["failover_timeout"] = info.failover_timeout
     value["checkpoint"] = info.checkpoint
@@ -53,7 +53,7 @@ def framework_value(framework: Framework) -> JsonValue:
     value["unregistered_time"] = seconds(framework.unregistered_ms or 0)
     if info.principal is not None:
         value["principal"] = info.principal
-    value["resources"] = amounts(used + offered)
+    value["resources"] = amounts(used + held)
     if framework.reregistered_ms is not None:
         value["reregistered_time"] = seconds(framework.reregistered_ms)
     if "MULTI_ROLE" in framework.capabilities:
@@ -71,19 +71,20 @@ def framework_value(framework: Framework) -> JsonValue:
     return value
 
 
-def _holdings(framework: Framework) -> tuple[Resources, Resources]:
-    used = Resources.total(resources for _, resources in used_by_role(framework))
-    return used, Resources.total(offer.resources for offer in framework.offers.values())
+def _holdings(state: State, framework: Framework) -> tuple[Resources, Resources]:
+    """What it uses, and what it is offered."""
+    used = Resources.total(used_of_framework(state, framework).values())
+    return used, Resources.total(offered(framework).values())
 
 
-def _summary(framework: Framework, used: Resources, offered: Resources) -> dict[str, JsonValue]:
+def _summary(framework: Framework, used: Resources, held: Resources) -> dict[str, JsonValue]:
     info = framework.info
     is_connected = framework.subscription is not None
     return {
         "id": framework.id,
         "name": info.name,
         "used_resources": amounts(used),
-        "offered_resources": amounts(offered),
+        "offered_resources": amounts(held),
         "capabilities": [c.type for c in info.capabilities if c.type is not None],
         "hostname": info.hostname or "",
         "webui_url": info.webui_url or "",

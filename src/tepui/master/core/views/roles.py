@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from tepui.base.names import FrameworkId, Role
-from tepui.master.core.messages import used_by_role
+from tepui.master.core.messages import offered, used_of_framework
 from tepui.master.core.state import State
 from tepui.master.core.views.values import JsonValue
 from tepui.resources import Resources
@@ -61,15 +61,15 @@ def breakdown(state: State) -> list[RoleHoldings]:
     for framework in state.frameworks.values():
         for role in framework.roles:
             role_and_above(role)[0].frameworks.append(framework.id)
-        for role, resources in used_by_role(framework):
+        for role, resources in used_of_framework(state, framework).items():
             for holdings in role_and_above(role):
                 _add(holdings.allocated, resources)
                 _add(holdings.used_unreserved, resources.unreserved())
                 _add_scalars(holdings.scalars, resources)
-        for offer in framework.offers.values():
-            for holdings in role_and_above(offer.role):
-                _add(holdings.offered, offer.resources)
-                _add_scalars(holdings.scalars, offer.resources)
+        for role, resources in offered(framework).items():
+            for holdings in role_and_above(role):
+                _add(holdings.offered, resources)
+                _add_scalars(holdings.scalars, resources)
     for agent in state.agents.values():
         for name, resources in agent.total.reservations().items():
             for holdings in role_and_above(Role(name)):

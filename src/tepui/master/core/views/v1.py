@@ -91,15 +91,14 @@ def _frameworks(state: State) -> WholeFrameworks:
             messages.framework_with_holdings(state, f) for f in state.frameworks.values()
         ),
         completed_frameworks=tuple(
-            messages.framework_with_holdings(state, f)
-            for f in state.completed_frameworks.values()
+            messages.framework_with_holdings(state, f) for f in state.completed_frameworks.values()
         ),
     )
 
 
 def _agents(state: State) -> WholeAgents:
     return WholeAgents(
-        agents=tuple(messages.agent(agent) for agent in state.agents.values()),
+        agents=tuple(messages.agent(state, agent) for agent in state.agents.values()),
         recovered_agents=(),
     )
 
@@ -114,7 +113,10 @@ def _flags(state: State, now_ms: int) -> Response:
 
 
 def _version(state: State, now_ms: int) -> Response:
-    info = mesos.VersionInfo(version=state.info.version or "")
+    # A Python program is not built: the fields are there for those who expect them.
+    info = mesos.VersionInfo(
+        version=state.info.version or "", build_date="", build_time=0.0, build_user=""
+    )
     return Response(type=Type.GET_VERSION, get_version=Response.GetVersion(version_info=info))
 
 

@@ -1,0 +1,57 @@
+"""A master, three agents and two frameworks in one process, with faults, under many seeds.
+
+Links break and lose what is under way, agents restart, frameworks subscribe again, calls are
+lost. After each step of the master all invariants are asserted (see `tepui.sim.world`).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tepui.base.names import AgentId
+from tepui.master.core.check import check
+from tepui.sim import faults
+from tepui.sim.run import failure_of
+from tepui.sim.world import World
+from tepui.wire import mesos
+
+TASKS = 120
+FAST_SEEDS = range(1, 31)
+MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.long) for seed in range(31, 201)]
+
+
+@pytest.mark.parametrize("seed", [*FAST_SEEDS, *MORE_SEEDS])
+def test_every_task_ends_once_whatever_fails(seed: int) -> None:
+    failure, world = failure_of(seed, TASKS)
+    assert failure is None, failure
+    assert sum(len(node.final) for node in world.schedulers) == TASKS
+
+
+@pytest.mark.long
+def test_ten_thousand_tasks_end_once_whatever_fails() -> None:
+    failure, _ = failure_of(1, 10_000)
+    assert failure is None, failure
+
+
+def test_without_faults_every_task_finishes_or_fails_by_itself() -> None:
+    world = World(1, tasks=300, faults=faults.NONE)
+    world.run()
+    ends = {state for node in world.schedulers for state in node.final.values()}
+    assert ends == {mesos.TaskState.TASK_FINISHED, mesos.TaskState.TASK_FAILED}
+
+
+def test_the_same_seed_plays_the_same_game() -> None:
+    first, second = World(7, tasks=60), World(7, tasks=60)
+    first.run()
+    second.run()
+    assert first.steps == second.steps
+    assert [n.final for n in first.schedulers] == [n.final for n in second.schedulers]
+
+
+def test_the_invariants_notice_resources_that_are_allocated_twice() -> None:
+    world = World(1, tasks=20, faults=faults.NONE)
+    world.run()
+    agent_id = AgentId(next(iter(world.master.agents)))
+    world.master.agents[agent_id].total += world.master.agents[agent_id].total
+    with pytest.raises(AssertionError, match="is not"):
+        check(world.master)
