@@ -58,9 +58,8 @@ def ls(*, with_ended: bool, master: str, as_json: bool) -> None:
 def show(*, framework: str, master: str, as_json: bool) -> None:
     """Show one framework: by its id, a part of it, or its name."""
     from tepui.cli.connect import find_framework, get_cluster
-    from tepui.cli.listing import age, framework_rows, task_rows
+    from tepui.cli.listing import age, framework_rows, task_rows, text_of_resources
     from tepui.cli.tables import print_fields, print_messages, print_table
-    from tepui.resources import Resources
 
     cluster = get_cluster(master)
     found = find_framework(cluster, framework)
@@ -82,8 +81,8 @@ def show(*, framework: str, master: str, as_json: bool) -> None:
             ("capabilities", capabilities),
             ("failover timeout", f"{info.failover_timeout:g} s"),
             ("web page", info.webui_url or ""),
-            ("allocated", str(Resources.of(found.allocated_resources))),
-            ("offered", str(Resources.of(found.offered_resources))),
+            ("allocated", text_of_resources(found.allocated_resources)),
+            ("offered", text_of_resources(found.offered_resources)),
         ]
     )
     tasks = [task for task in cluster.all_tasks() if task.framework_id.value == row.id]

@@ -200,7 +200,7 @@ def how_it_ended(status: mesos.TaskStatus) -> tuple[int, str]:
     if match := _SIGNALLED.fullmatch(message):
         number = _SIGNALS.get(match[1])
         if number is not None:
-            return EXIT_SIGNALLED + number, "" if status.state is TaskState.TASK_KILLED else message
+            return EXIT_SIGNALLED + number, message
     if status.state is TaskState.TASK_KILLED:
         return EXIT_SIGNALLED + signal.SIGTERM, message or "was killed"
     reason = status.reason.value.removeprefix("REASON_").lower() if status.reason else "no reason"

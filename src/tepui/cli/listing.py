@@ -149,6 +149,12 @@ def mib(amount: float) -> str:
     return f"{amount / 1024:.1f}G" if amount >= 1024 else f"{amount:g}M"
 
 
+def text_of_resources(wire: Iterable[mesos.Resource]) -> str:
+    """`cpus:1; mem:32`, or nothing."""
+    resources = Resources.of(wire)
+    return str(resources) if resources else ""
+
+
 def text_of_attributes(attributes: Iterable[mesos.Attribute]) -> str:
     """`rack:r1 ssd:yes`."""
     return " ".join(

@@ -52,9 +52,8 @@ def ls(*, master: str, as_json: bool) -> None:
 def show(*, node: str, master: str, as_json: bool) -> None:
     """Show one machine: by its id, hostname or address, or a part of its id."""
     from tepui.cli.connect import find_by_id, get_cluster
-    from tepui.cli.listing import address_of, age, node_rows, task_rows
+    from tepui.cli.listing import address_of, age, node_rows, task_rows, text_of_resources
     from tepui.cli.tables import print_fields, print_messages, print_table
-    from tepui.resources import Resources
 
     cluster = get_cluster(master)
     names = [
@@ -84,9 +83,9 @@ def show(*, node: str, master: str, as_json: bool) -> None:
             ("version", found.version),
             ("registered", f"{age(row.since)} ago"),
             ("attributes", row.attributes),
-            ("total", str(Resources.of(found.total_resources))),
-            ("allocated", str(Resources.of(found.allocated_resources))),
-            ("offered", str(Resources.of(found.offered_resources))),
+            ("total", text_of_resources(found.total_resources)),
+            ("allocated", text_of_resources(found.allocated_resources)),
+            ("offered", text_of_resources(found.offered_resources)),
         ]
     )
     tasks = [task for task in cluster.tasks if task.agent_id.value == row.id]

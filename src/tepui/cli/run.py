@@ -75,9 +75,11 @@ def command(
     the command's, 128+N for signal N, 124 after the timeout, 125 when it could not be run; of
     several tasks the largest.
     """
-    from tepui.cli.job import Job, Line, Shape
+    from tepui.cli.connect import no_master
+    from tepui.cli.job import EXIT_NOT_RUN, Job, Line, Shape
     from tepui.cli.runner import RunOptions, run_job
     from tepui.cli.show import show_for
+    from tepui.sdk import SdkError, Unreachable
 
     lines: list[Line]
     if commands_file is not None:
@@ -108,7 +110,13 @@ def command(
         user=user,
         timeout_s=None if timeout is None else parse_timeout_s(timeout),
     )
-    return run_job(options, job, show_for(job, quiet=quiet))
+    try:
+        return run_job(options, job, show_for(job, quiet=quiet))
+    except Unreachable:
+        raise no_master(master) from None
+    except SdkError as error:
+        click.echo(f"tepui run: {error}", err=True)
+        return EXIT_NOT_RUN
 
 
 def read_commands(path: Path) -> list[str]:

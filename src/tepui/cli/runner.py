@@ -182,12 +182,9 @@ class Runner:
                     async with self._reading:
                         for one in follow:
                             await one
-        if line := end_line(piece):
-            self._say_end(piece, line)
-
-    def _say_end(self, piece: Piece, line: str) -> None:
-        if len(self._job.pieces) > 1 or piece.why:
-            self._show.say(line)
+        is_expected = self._stopping is not None and piece.state is mesos.TaskState.TASK_KILLED
+        if piece.exit_code and not is_expected and (len(self._job.pieces) > 1 or piece.why):
+            self._show.say(end_line(piece))
 
     async def _follow(
         self, agent: OperatorClient, path: str, name: str, ended: asyncio.Event

@@ -7,11 +7,14 @@ stderr; the progress bar only when stderr is a terminal.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from types import TracebackType
 from typing import Protocol, Self
 
 from tepui.cli.job import Job, Piece
+from tepui.wire.mesos import TaskState
 
+OUTCOMES = ("finished", "failed", "killed", "still being killed", "not started")
 BAR_TASKS_MIN = 2  # from so many tasks on there is a bar
 
 
@@ -125,14 +128,23 @@ def _counts(job: Job) -> str:
     return ", ".join(parts)
 
 
-def end_line(piece: Piece) -> str | None:
-    """What to say of a task that has ended; None when all went well."""
-    if not piece.exit_code:
-        return None
+def end_line(piece: Piece) -> str:
+    """What to say of a task that has not ended well."""
     return f"{piece.task_id}: {piece.why or f'exit code {piece.exit_code}'}"
 
 
 def summary(job: Job, seconds: float) -> str:
     """How the job went, in one line."""
-    good = job.ended - job.failed
-    return f"{len(job.pieces)} tasks in {seconds:.1f} s: {good} finished, {job.failed} failed"
+    counts = Counter(_outcome(piece) for piece in job.pieces)
+    shown = ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name])
+    return f"{len(job.pieces)} tasks in {seconds:.1f} s: {shown}"
+
+
+def _outcome(piece: Piece) -> str:
+    if piece.state is None:
+        return "not started"
+    if piece.exit_code is None:
+        return "still being killed"
+    if piece.state is TaskState.TASK_KILLED:
+        return "killed"
+    return "failed" if piece.exit_code else "finished"

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import click
 import msgspec
-from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -65,7 +64,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: st
         )
     for row in rows:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
-    console().print(table)
+    _print(table)
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
@@ -76,7 +75,7 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     for name, value in fields:
         if value:
             table.add_row(name, Text(value, style=COLOURS.get(value, "")))
-    console().print(table)
+    _print(table)
 
 
 def print_json(found: object) -> None:
@@ -93,10 +92,10 @@ def print_messages(found: ProtoMessage | Sequence[ProtoMessage]) -> None:
     click.echo(json.dumps(content, indent=2))
 
 
-def as_rows(rows: Sequence[Struct]) -> list[list[str]]:
-    """The fields of Structs as cells."""
-    return [[_cell(value) for value in msgspec.structs.astuple(row)] for row in rows]
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+def _print(table: Table) -> None:
+    """Print without the spaces that fill the last column."""
+    out = console()
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())

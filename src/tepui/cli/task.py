@@ -63,9 +63,8 @@ def ls(*, with_ended: bool, framework: str | None, master: str, as_json: bool) -
 def show(*, task: str, framework: str | None, master: str, as_json: bool) -> None:
     """Show one task and what became of it."""
     from tepui.cli.connect import find_task, get_cluster
-    from tepui.cli.listing import age, task_rows
+    from tepui.cli.listing import age, task_rows, text_of_resources
     from tepui.cli.tables import print_fields, print_messages, print_table
-    from tepui.resources import Resources
 
     cluster = get_cluster(master)
     found = find_task(cluster, task, framework)
@@ -82,7 +81,7 @@ def show(*, task: str, framework: str | None, master: str, as_json: bool) -> Non
             ("framework", f"{row.framework} ({row.framework_id})"),
             ("node", f"{row.node} ({row.agent_id})"),
             ("user", found.user or ""),
-            ("resources", str(Resources.of(found.resources))),
+            ("resources", text_of_resources(found.resources)),
             ("labels", " ".join(f"{label.key}={label.value or ''}" for label in labels)),
         ]
     )

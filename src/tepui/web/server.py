@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HEADERS_BYTES_MAX: Final = 64 * 1024
 BODY_READ_MS: Final = 60_000  # a client gets this long to send its body
-KEEP_ALIVE_S: Final = 75
+KEEP_ALIVE_S: Final = 24 * 3600  # Mesos never closes an idle connection; clients count on it
 STOP_S: Final = 1
 CONNECTION: Final = "tepui.connection"  # the scope's extension that holds our protocol
 
@@ -79,18 +79,17 @@ class Application:
 
 
 async def _read_body(receive: ASGIReceiveCallable) -> bytes | Response:
-    message = await receive()
-    if message["type"] == "http.request" and not message["more_body"]:
-        return message["body"]
+    """The whole body; or the answer to one that is too large or too slow."""
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(BODY_READ_MS / 1000):
+            message = await receive()
             while message["type"] == "http.request":
-                parts.append(message["body"])
                 size += len(message["body"])
                 if size > BODY_BYTES_MAX:
                     return text(413, f"The body is larger than {BODY_BYTES_MAX} bytes")
+                parts.append(message["body"])
                 if not message["more_body"]:
                     return b"".join(parts)
                 message = await receive()
@@ -169,8 +168,7 @@ class WebProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers_bytes += len(name) + len(value)
         if self._headers_bytes > HEADERS_BYTES_MAX:
-            self.transport.abort()
-            raise ValueError("headers too large")
+            raise ValueError("headers too large")  # the parser turns it into a 400 and closes
         super().on_header(name, value)
 
     def _should_upgrade(self) -> bool:

@@ -51,7 +51,8 @@ class RecordStream:
         if self._transport is not None:
             unread += self._transport.get_write_buffer_size()
         if unread > self._bytes_max:
-            self._pending.append(_chunk(self._overflow_record))
+            if self._overflow_record:
+                self._pending.append(_chunk(self._overflow_record))
             self.end()
             return
         self._pending.append(_chunk(record))
@@ -65,11 +66,8 @@ class RecordStream:
         if self._over.is_set():
             return
         self._flush()
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"0\r\n\r\n")
-            self._transport.close()
-            transport = self._transport
-            asyncio.get_running_loop().call_later(END_MS / 1000, transport.abort)
+        if self._transport is not None:
+            self._close(self._transport)
         self._finish()
 
     def attach(self, transport: asyncio.WriteTransport) -> None:
@@ -77,8 +75,14 @@ class RecordStream:
         self._transport = transport
         self._flush()
         if self._over.is_set():  # ended before its head was out
+            self._close(transport)
+
+    @staticmethod
+    def _close(transport: asyncio.WriteTransport) -> None:
+        if not transport.is_closing():
             transport.write(b"0\r\n\r\n")
             transport.close()
+            asyncio.get_running_loop().call_later(END_MS / 1000, transport.abort)
 
     def client_left(self) -> None:
         """The connection is closed."""
@@ -90,10 +94,12 @@ class RecordStream:
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        if self._pending and self._transport is not None:
+        if not self._pending or self._transport is None:
+            return
+        if not self._transport.is_closing():  # the client may have left, and its loss not told yet
             self._transport.write(b"".join(self._pending))
-            self._pending.clear()
-            self._pending_bytes = 0
+        self._pending.clear()
+        self._pending_bytes = 0
 
     def _finish(self) -> None:
         self._over.set()

@@ -19,7 +19,7 @@ from tepui.agent.fetcher.fetch import Fetcher, FetchFailed, target_of
 from tepui.wire import mesos
 
 URI = mesos.CommandInfo.URI
-BYTES_MAX = 10_000
+BYTES_MAX = 20_000
 
 
 class Place:
@@ -166,7 +166,7 @@ def test_failures_name_the_uri_and_the_reason(place: Place) -> None:
 def test_the_largest_file_is_taken_and_a_larger_one_is_not(place: Place) -> None:
     place.fetch(URI(value=place.file("largest", bytes(BYTES_MAX))))
     text = place.failure(URI(value=place.file("larger", bytes(BYTES_MAX + 1))))
-    assert text.endswith("more than 10000 bytes")
+    assert text.endswith("more than 20000 bytes")
 
 
 @pytest.mark.parametrize("name", ["bomb.tar.gz", "bomb.zip", "bomb.gz"])
@@ -178,7 +178,7 @@ def test_an_archive_that_grows_too_large_is_refused(place: Place, name: str) -> 
         "bomb.zip": _deflated(content),
     }
     text = place.failure(URI(value=place.file(name, made[name])))
-    assert text.endswith("the archive holds more than 10000 bytes")
+    assert text.endswith("the archive holds more than 20000 bytes")
 
 
 def _deflated(content: bytes) -> bytes:
@@ -214,7 +214,7 @@ def test_web_addresses_are_downloaded_within_limits(place: Place) -> None:
     async def scenario() -> None:
         application = web.Application()
         application.router.add_get("/page", page)
-        runner = web.AppRunner(application)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -229,7 +229,7 @@ def test_web_addresses_are_downloaded_within_limits(place: Place) -> None:
         await fetcher.fetch([URI(value=f"{address}/page?a=b")], str(place.sandbox), None)
         assert (place.sandbox / "page").read_bytes() == b"xxxxx"
         assert (await failure(f"{address}/nope")).endswith("the server answered 404 Not Found")
-        assert (await failure(f"{address}/page?size=10001")).endswith("more than 10000 bytes")
+        assert (await failure(f"{address}/page?size=20001")).endswith("more than 20000 bytes")
         hasty = Fetcher(timeout_ms=100, bytes_max=BYTES_MAX)
         assert await failure(f"{address}/page?hang", hasty) == "not done within 0.1 s"
         await runner.cleanup()

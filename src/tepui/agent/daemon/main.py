@@ -145,11 +145,11 @@ class AgentDaemon:
 async def run(options: AgentOptions, started: Callable[[int], None] = lambda port: None) -> None:
     """Be an agent until SIGTERM, SIGINT or the master says so; `started` is told the port."""
     daemon = AgentDaemon(options)
-    await daemon.start()
-    started(daemon.port)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.shell.ended.set)
+    await daemon.start()
+    started(daemon.port)
     await daemon.shell.ended.wait()
     await daemon.stop()
 

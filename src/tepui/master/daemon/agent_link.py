@@ -67,7 +67,7 @@ class AgentLink(asyncio.Protocol):
             self._transport.close()
 
     def _flush(self) -> None:
-        if self._pending and self._transport is not None:
+        if self._pending and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(self._pending))
             if self._transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
                 log.warning("link_cut link=%s reason=the agent does not read", self._id)

@@ -86,13 +86,13 @@ class MasterDaemon:
 
 async def run(options: MasterOptions, started: Callable[[int], None] = lambda port: None) -> None:
     """Be a master until SIGTERM or SIGINT; `started` is told the port."""
-    daemon = MasterDaemon(options)
-    await daemon.start()
-    started(daemon.port)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    daemon = MasterDaemon(options)
+    await daemon.start()
+    started(daemon.port)
     await ended.wait()
     await daemon.stop()
 

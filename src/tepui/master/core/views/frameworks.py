@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tepui.master.core.messages import NO_CONSTRAINTS, offered, used_of_framework
 from tepui.master.core.state import Framework, Offer, State
-from tepui.master.core.views.tasks import executor_value, task_value
+from tepui.master.core.views.tasks import executor_value, tasks_value
 from tepui.master.core.views.values import JsonValue, amounts, labels, seconds
 from tepui.resources import Resources
 
@@ -60,9 +60,9 @@ def framework_value(state: State, framework: Framework) -> JsonValue:
         value["roles"] = framework.roles
     else:
         value["role"] = framework.roles[0]
-    value["tasks"] = [task_value(task) for task in framework.tasks.values()]
-    value["unreachable_tasks"] = [task_value(t) for t in framework.unreachable_tasks.values()]
-    value["completed_tasks"] = [task_value(task) for task in framework.completed_tasks]
+    value["tasks"] = tasks_value(framework.tasks.values())
+    value["unreachable_tasks"] = tasks_value(framework.unreachable_tasks.values())
+    value["completed_tasks"] = tasks_value(framework.completed_tasks)
     value["offers"] = [_offer_value(offer) for offer in framework.offers.values()]
     value["executors"] = [executor_value(e) for e in framework.executors.values()]
     if info.labels is not None and info.labels.labels:

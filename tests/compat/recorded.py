@@ -1,0 +1,102 @@
+"""The recorded answers of a real Mesos, as steps to play.
+
+The files lie in tests/data/mesos-recorded; its README says what they hold. One line is one step.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from tests.compat.jsonvalue import Json
+
+DIRECTORY = Path(__file__).resolve().parents[1] / "data" / "mesos-recorded"
+AREAS = ("A1", "A2", "A3", "A4", "A5", "A6", "E")
+END = "<END OF STREAM: last chunk>"
+CUT = "<END OF STREAM: connection closed>"
+REPEATED = re.compile(r"<(\d+) times (\w)>")
+MASTER_PORT, AGENT_PORT, SECOND_AGENT_PORT = 15050, 15051, 15052
+
+
+class Request(Struct, frozen=True):
+    """What was sent."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None
+
+
+class Response(Struct, frozen=True):
+    """What came back; `ended` tells how a stream without a label ended."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None
+    ended: str | None = None
+
+
+class Step(Struct, frozen=True):
+    """One line of a recording."""
+
+    name: str
+    step: int
+    note: str | None = None
+    stream: str | None = None
+    request: Request | None = None
+    response: Response | None = None
+    events: tuple[str, ...] | None = None
+    case: str | None = None
+    raw_request: str | None = None
+    raw_response: str | None = None
+    server_closed: bool = False
+    records_base64: tuple[str, ...] | None = None
+
+    @property
+    def where(self) -> str:
+        """The step as a failure names it."""
+        return f"{self.name} step {self.step}"
+
+    @property
+    def is_exchange(self) -> bool:
+        """Something was asked or came; a note alone was not."""
+        return any(x is not None for x in (self.request, self.events, self.raw_request))
+
+
+@cache
+def scenarios(area: str) -> dict[str, tuple[Step, ...]]:
+    """The scenarios of an area by name, each with its steps in order."""
+    (path,) = DIRECTORY.glob(f"{area}-*.jsonl")
+    found: dict[str, list[Step]] = {}
+    for line in path.read_bytes().splitlines():
+        step = msgspec.json.decode(line, type=Step)
+        found.setdefault(step.name, []).append(step)
+    return {name: tuple(steps) for name, steps in found.items()}
+
+
+def body_bytes(text: str) -> bytes:
+    """The bytes that a recorded body stands for."""
+    if text.startswith("base64:"):
+        return base64.b64decode(text.removeprefix("base64:"))
+    if text.startswith("gzip of "):
+        return gzip.compress(text.removeprefix("gzip of ").encode())
+    return REPEATED.sub(lambda match: match[2] * int(match[1]), text).encode()
+
+
+def records(text: str) -> list[Json]:
+    """The JSON records of a RecordIO body kept as text; the lengths in it are of other ids."""
+    decoder = json.JSONDecoder()
+    found: list[Json] = []
+    at = 0
+    while at < len(text):
+        at = text.index("\n", at) + 1
+        record, at = decoder.raw_decode(text, at)
+        found.append(record)
+    return found
