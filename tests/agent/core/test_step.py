@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tepui.agent.core import events
-from tepui.agent.core.actions import DestroyContainer, EndAgent
+from tepui.agent.core.actions import DestroyContainer, EndAgent, ForgetContainer, SendToMaster
 from tepui.agent.core.registration import MESSAGES
 from tepui.agent.core.step import HANDLERS
 from tepui.wire import link
@@ -34,6 +34,21 @@ def test_a_shutdown_does_not_wait_for_ever() -> None:
     agent.hear(link.Shutdown("go away"))
     done = agent.advance(10_000)
     assert EndAgent("go away; 1 containers are left") in done
+
+
+def test_an_agent_that_is_stopped_says_so_first_and_nothing_afterwards() -> None:
+    agent = Agent()
+    container = agent.run(task_info())
+    done = agent.put(events.StopAsked())
+    assert done == [SendToMaster(link.Unregister()), DestroyContainer(container)]
+    done = agent.put(events.ContainerExited(container, 9))
+    assert done == [ForgetContainer(container), EndAgent("asked to stop")]
+    assert agent.put(events.StopAsked()) == []
+
+
+def test_an_agent_without_a_link_stops_silently() -> None:
+    agent = Agent(registered=False)
+    assert agent.put(events.StopAsked()) == [EndAgent("asked to stop")]
 
 
 def test_the_same_events_lead_to_the_same_actions() -> None:

@@ -22,8 +22,8 @@ M = TypeVar("M", bound=link.LinkMessage)
 class FakeMaster:
     """Upgrades /link, admits the agent as `A`, and acknowledges every update unless told."""
 
-    def __init__(self) -> None:
-        self.port = 0
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
         self.acknowledges = True
         self.seen: list[link.FromAgent] = []  # all but greetings and pongs
         self.statuses: list[mesos.TaskStatus] = []  # each update once
@@ -33,7 +33,7 @@ class FakeMaster:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tepui.wire import link, mesos
 from tests.agent.daemon.fake_master import command_task, run_task, running_agent
@@ -78,5 +80,67 @@ def test_a_killed_command_ends_by_sigterm_and_a_deaf_one_by_sigkill() -> None:
                 "Command terminated with signal Terminated",
             )
             assert deaf.state.name == "TASK_KILLED"
+
+    asyncio.run(scenario())
+
+
+def test_what_keeps_a_task_from_running_is_said() -> None:
+    async def scenario() -> None:
+        async with running_agent() as (master, _):
+            missing = (mesos.CommandInfo.URI(value="/no/such/file"),)
+            master.send(run_task(command_task("uri", "true", uris=missing)))
+            stranger = mesos.CommandInfo(value="true", user="nosuchuser")
+            master.send(run_task(structs.replace(command_task("user", ""), command=stranger)))
+            program = mesos.CommandInfo(value="/no/such/command", shell=False)
+            master.send(run_task(structs.replace(command_task("argv", ""), command=program)))
+            (uri,) = await master.updates("uri", 1)
+            (user,) = await master.updates("user", 1)
+            (argv,) = await master.updates("argv", 1)
+            assert uri.message is not None
+            assert uri.message.startswith("Failed to launch container: Failed to fetch all URIs")
+            assert uri.message.endswith("'/no/such/file': No such file or directory")
+            assert user.state is mesos.TaskState.TASK_LOST
+            assert user.message is not None
+            assert user.message.endswith(
+                ": Failed to chown directory to 'nosuchuser': No such user 'nosuchuser'"
+            )
+            assert argv.state is mesos.TaskState.TASK_FAILED
+            assert argv.message is not None
+            assert argv.message.startswith("Failed to launch container: ")
+            assert "/no/such/command" in argv.message
+
+    asyncio.run(scenario())
+
+
+def test_a_fetch_is_given_up_with_its_task() -> None:
+    async def scenario() -> None:
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()  # until the fetcher has gone
+            writer.close()
+
+        server = await asyncio.start_server(hang, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with running_agent() as (master, _):
+            slow = (mesos.CommandInfo.URI(value=f"http://127.0.0.1:{port}/slow"),)
+            master.send(run_task(command_task("t", "true", uris=slow)))
+            master.send(link.KillTask("F", "t", None))
+            (killed,) = await master.updates("t", 1)
+            assert killed.message == "Killed before delivery to the executor"
+            server.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_task_that_takes_too_much_memory_is_told_so() -> None:
+    async def scenario() -> None:
+        async with running_agent() as (master, daemon):
+            if "memory" not in daemon.enforced:
+                pytest.skip("this machine does not limit memory")
+            eater = f"{sys.executable} -c 'x = bytearray(300 << 20)'"
+            master.send(run_task(command_task("t", eater)))
+            failed = (await master.updates("t", 3))[2]
+            assert failed.reason is mesos.TaskStatus.Reason.REASON_CONTAINER_LIMITATION_MEMORY
+            assert failed.message is not None
+            assert failed.message.startswith("Memory limit exceeded: Requested: 64MB")
 
     asyncio.run(scenario())

@@ -167,6 +167,10 @@ class OperatorCalled(Event, frozen=True):
     system: Mapping[str, float]
 
 
+class StopAsked(Event, frozen=True):
+    """Whoever runs the agent wants it to end, and all of its tasks with it."""
+
+
 # Timers
 
 

@@ -112,7 +112,7 @@ def executor_ended(
         step.then.append(CloseExecutor(executor.connection))
         del state.connections[executor.connection]
         executor.connection = None
-    if not executor.built_in:
+    if state.linked and not executor.built_in:
         send(step, link.ExecutorExited(framework.id, executor.id, status, built_in=False))
     executor.queued.clear()
     ending = executor.ending or TERMINATED
@@ -121,7 +121,7 @@ def executor_ended(
         updates.report_from_agent(
             state, framework, task, ending.state, ending.reason, ending.message, now_ms, step
         )
-    if executor.built_in:
+    if state.linked and executor.built_in:
         send(step, link.ExecutorExited(framework.id, executor.id, status, built_in=True))
     step.then.append(ForgetContainer(executor.container_id))
     del state.containers[executor.container_id]

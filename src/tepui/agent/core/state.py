@@ -207,7 +207,7 @@ class State(Struct):
     uuids: Uuids
     started_ms: int
     timers: Timers[Event] = field(default_factory=Timers)
-    linked: bool = False
+    linked: bool = False  # the master hears us
     registered: bool = False  # over the link that is open now
     ping_timeout_ms: int = 0
     ping_timer: int | None = None

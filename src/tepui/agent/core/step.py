@@ -37,6 +37,7 @@ HANDLERS: dict[type[events.Event], Callable[[State, Any, int, AgentStep], None]]
     events.ExecutorLeft: executors.executor_left,
     events.ClassicAsked: views.classic_asked,
     events.OperatorCalled: views.operator_called,
+    events.StopAsked: stopping.stop_asked,
     events.ResendDue: updates.resend_due,
     events.PingsMissed: registration.pings_missed,
     events.KillGraceEnded: kills.kill_grace_ended,

@@ -1,12 +1,13 @@
-"""The end of the agent when the master does not want it: all containers first."""
+"""The end of the agent: all containers first."""
 
 from __future__ import annotations
 
 from tepui.agent.core import lives
 from tepui.agent.core.actions import AbandonSandbox, DestroyContainer, EndAgent
-from tepui.agent.core.effects import AgentStep
-from tepui.agent.core.events import StopExpired
+from tepui.agent.core.effects import AgentStep, send
+from tepui.agent.core.events import StopAsked, StopExpired
 from tepui.agent.core.state import Phase, State
+from tepui.wire import link
 
 STOP_MS = 10_000  # for killed containers to be gone
 
@@ -23,6 +24,14 @@ def stop(state: State, reason: str, now_ms: int, step: AgentStep) -> None:
         else:
             step.then.append(DestroyContainer(executor.container_id))
     state.timers.set(now_ms + STOP_MS, StopExpired())
+
+
+def stop_asked(state: State, event: StopAsked, now_ms: int, step: AgentStep) -> None:
+    """The master is told first, and nothing afterwards: the tasks are gone with the agent."""
+    if state.registered:
+        send(step, link.Unregister())
+        state.linked = state.registered = False
+    stop(state, "asked to stop", now_ms, step)
 
 
 def end_if_done(state: State, step: AgentStep) -> None:

@@ -8,12 +8,12 @@ from tepui.agent.core.actions import AnswerClassic, Json
 from tepui.agent.core.events import Classic, ClassicAsked
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
-from tepui.web.loglevel import LogLevel
 from tepui.agent.daemon.machine import system_metrics
 from tepui.agent.daemon.master_link import MasterLink, Put
 from tepui.agent.daemon.requests import Requests
 from tepui.base.loop import Overloaded
 from tepui.web.http import Request, Response, json, text
+from tepui.web.loglevel import LogLevel
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -45,9 +45,7 @@ class ExecutorApi:
             if call.type is executor.Call.Type.SUBSCRIBE:
                 accepted = media.accepted(request.headers.get("accept"))
                 return await self._subscribe(call, accepted)
-            number, waiting = self._requests.open()
-            self._put(ExecutorCalled(number, call))
-            return _response(await waiting)
+            return await self._call(call)
         except media.NotNegotiable as refusal:
             return text(refusal.status, refusal.text)
         except Malformed as malformed:
@@ -55,12 +53,26 @@ class ExecutorApi:
         except Overloaded as overloaded:
             return text(503, str(overloaded))
 
+    async def _call(self, call: executor.Call) -> Response:
+        number, waiting = self._requests.open()
+        try:
+            self._put(ExecutorCalled(number, call))
+        except Overloaded:
+            self._requests.forget(number)
+            raise
+        return _response(await waiting)
+
     async def _subscribe(self, call: executor.Call, accepted: media.Media) -> Answer:
         """A stream, unless the core refuses before it sends anything on it."""
         connection, refused = self._requests.open()
         stream = self._streams.make(connection, accepted)
         opened = self._streams.opened(connection)
-        self._put(ExecutorSubscribed(connection, call))
+        try:
+            self._put(ExecutorSubscribed(connection, call))
+        except Overloaded:
+            self._requests.forget(connection)
+            self._streams.refuse(connection)
+            raise
         await asyncio.wait((refused, opened), return_when=asyncio.FIRST_COMPLETED)
         if refused.done():
             self._streams.refuse(connection)

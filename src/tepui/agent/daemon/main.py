@@ -14,14 +14,13 @@ from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.starting import LauncherConfig
 from tepui.agent.core.actions import Action, Record
 from tepui.agent.core.effects import AgentStep
-from tepui.agent.core.events import Event
+from tepui.agent.core.events import Event, StopAsked
 from tepui.agent.core.state import State
 from tepui.agent.core.step import step
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
 from tepui.agent.daemon.executor_streams import ExecutorStreams
-from tepui.web.loglevel import LogLevel
 from tepui.agent.daemon.machine import resources_of
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.operator_api import OperatorApi
@@ -36,6 +35,7 @@ from tepui.base.loop import CoreLoop, now_ms
 from tepui.resources import parse_attributes
 from tepui.web.files import Files, FilesApi
 from tepui.web.http import Request, Response, text
+from tepui.web.loglevel import LogLevel
 from tepui.web.routes import Routes
 from tepui.web.server import Application, WebServer, listen
 from tepui.wire import mesos
@@ -120,7 +120,7 @@ class AgentDaemon:
         )
 
     async def stop(self) -> None:
-        """End all tasks and close all connections."""
+        """Close all connections, and end the tasks that are left."""
         await self._master.stop()
         self.loop.close()
         self._log_level.reset()
@@ -131,6 +131,11 @@ class AgentDaemon:
         await self._runtime.end()
         await self.containers.close()
         log.info("stopped")
+
+    @property
+    def enforced(self) -> tuple[str, ...]:
+        """What this machine holds containers to; known when it has started."""
+        return self._runtime.capabilities().enforced
 
     def _step(self, events: Sequence[Event], at_ms: int) -> AgentStep:
         return step(self.state, events, at_ms)
@@ -147,7 +152,7 @@ async def run(options: AgentOptions, started: Callable[[int], None] = lambda por
     daemon = AgentDaemon(options)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, daemon.shell.ended.set)
+        loop.add_signal_handler(number, daemon.loop.put, StopAsked())
     await daemon.start()
     started(daemon.port)
     await daemon.shell.ended.wait()

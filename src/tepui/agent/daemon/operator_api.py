@@ -17,13 +17,13 @@ from tepui.agent.core.durations import to_ms
 from tepui.agent.core.events import OperatorCalled
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
-from tepui.web.loglevel import LogLevel
 from tepui.agent.daemon.machine import system_metrics
 from tepui.agent.daemon.master_link import Put
 from tepui.agent.daemon.requests import Requests
 from tepui.base.loop import Overloaded
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, not_allowed, text
+from tepui.web.loglevel import LogLevel
 from tepui.wire import agent, media, mesos, recordio
 from tepui.wire.errors import Malformed
 
@@ -142,7 +142,11 @@ class OperatorApi:
         usage = await self._containers.usage() if call.type is Type.GET_CONTAINERS else {}
         system = system_metrics() if call.type is Type.GET_METRICS else {}
         number, waiting = self._requests.open()
-        self._put(OperatorCalled(number, call.type, usage, system))
+        try:
+            self._put(OperatorCalled(number, call.type, usage, system))
+        except Overloaded:
+            self._requests.forget(number)
+            raise
         reply = await waiting
         assert isinstance(reply, AnswerOperator)
         return reply.response

@@ -33,6 +33,9 @@ from tepui.wire import link, mesos, scheduler
 Reason = mesos.TaskStatus.Reason
 TaskState = mesos.TaskState
 
+UNREGISTERED = "slave_removals/reason_unregistered"
+REGISTERED = "slave_removals/reason_registered"
+
 
 def link_opened(state: State, event: LinkOpened, now_ms: int, step: Effects) -> None:
     """A connection; who it is comes as its first message."""
@@ -69,7 +72,7 @@ def link_received(state: State, event: LinkReceived, now_ms: int, step: Effects)
         case link.Pong() as message:
             _ponged(agent, message)
         case link.Unregister():
-            remove_agent(state, agent, "Agent unregistered", now_ms, step)
+            remove_agent(state, agent, "Agent unregistered", UNREGISTERED, now_ms, step)
 
 
 def link_closed(state: State, event: LinkClosed, now_ms: int, step: Effects) -> None:
@@ -109,7 +112,11 @@ def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> 
     state.counters.add("slave_removals/reason_unhealthy")
     step.save.append(AgentUnreachable(agent.id, now_ms))
     state.unreachable_agents[agent.id] = AbsentAgent(
-        agent.id, agent.info, now_ms, agent.acknowledged | agent.acknowledged_before
+        agent.id,
+        agent.info,
+        now_ms,
+        acknowledged=agent.acknowledged | agent.acknowledged_before,
+        deactivated=agent.deactivated,
     )
     for task in list(agent.tasks.values()):
         framework = state.frameworks[task.framework_id]
@@ -120,10 +127,12 @@ def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> 
     _drop(state, agent, now_ms, step)
 
 
-def remove_agent(state: State, agent: Agent, text: str, now_ms: int, step: Effects) -> None:
+def remove_agent(
+    state: State, agent: Agent, text: str, metric: str, now_ms: int, step: Effects
+) -> None:
     """The agent has ended and its tasks with it."""
     state.counters.add("slave_removals")
-    state.counters.add("slave_removals/reason_unregistered")
+    state.counters.add(metric)
     step.save.append(AgentRemoved(agent.id))
     state.removed_agents[agent.id] = AbsentAgent(agent.id, agent.info, now_ms)
     _bound(state)
@@ -184,7 +193,7 @@ def _register(
                 state.agent_by_link.pop(other.link, None)
                 step.then.append(CloseLink(other.link))
                 other.link = None
-            remove_agent(state, other, text, now_ms, step)
+            remove_agent(state, other, text, REGISTERED, now_ms, step)
         agent_id = AgentId(f"{state.info.id}-S{state.agents_registered}")
         state.agents_registered += 1
         info = replace(message.info, id=mesos.AgentID(agent_id))
@@ -215,6 +224,7 @@ def _reregister(
         absent = state.unreachable_agents.pop(agent_id, None)
         if absent is not None:
             agent.acknowledged = absent.acknowledged
+            agent.deactivated = absent.deactivated
         is_new = True
     else:
         _relink(state, agent, link_id, now_ms, step)

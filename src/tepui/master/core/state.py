@@ -147,13 +147,15 @@ class Agent(Struct):
 class AbsentAgent(Struct, frozen=True):
     """An agent that was: unreachable, removed or marked gone.
 
-    `acknowledged`: uuids of updates that it would send again, should it come back.
+    Should it come back: `acknowledged` are uuids of updates that it would send again, and
+    `deactivated` says that it still gets no offers.
     """
 
     id: AgentId
     info: mesos.AgentInfo
     since_ms: int
     acknowledged: set[bytes] = field(default_factory=set)
+    deactivated: bool = False
 
 
 class Counters(Struct):

@@ -1,0 +1,125 @@
+"""Processes under measurement: started, looked at through /proc, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+END_S = 20.0  # a daemon that is asked to end has this long
+READY_S = 30.0  # a daemon that was started listens by then
+POLL_S = 0.002
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+MB = 1_000_000
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def started(arguments: Sequence[str], log: Path) -> Iterator[int]:
+    """The pid of `python arguments...`, which is ended with the block; fails when it broke."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TEPUI_", "MESOS_", "LIBPROCESS_"))
+    }
+    environment["PYTHONPATH"] = f"{ROOT / 'src'}:{ROOT}"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=log.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,  # a Ctrl-C ends the benchmark, which then ends this one
+        )
+    try:
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        if code not in (0, -signal.SIGTERM):
+            print(f"{arguments} ended with {code}; its log ends with:", file=sys.stderr)
+            print(log.read_text(errors="replace")[-2_000:], file=sys.stderr)
+
+
+def tepui(*arguments: str, profile: tuple[str, Path] | None = None) -> list[str]:
+    """The arguments of python for `tepui arguments...`, perhaps under a profiler."""
+    if profile is None:
+        return ["-m", "tepui.cli.main", *arguments]
+    how, report = profile
+    return ["-m", "bench.profiled", how, str(report), *arguments]
+
+
+def wait_for_port(port: int) -> None:
+    """Return when somebody listens on the port."""
+    until_s = time.monotonic() + READY_S
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port)):
+            return
+        assert time.monotonic() < until_s, f"nobody listens on port {port}"
+        time.sleep(POLL_S)
+
+
+def cpu_s(pid: int, *, with_reaped: bool = False) -> float:
+    """The seconds of processor time the process has used, and perhaps those of its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    last = 15 if with_reaped else 13
+    return sum(int(field) for field in fields[11:last]) / TICKS_PER_S
+
+
+def rss_bytes(pid: int) -> int:
+    """The resident memory of the process, what it shares with others included."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+def pss_bytes(pid: int) -> int:
+    """The resident memory of the process, what is shared divided among its sharers."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def descendants(pid: int) -> list[int]:
+    """The pids below `pid`, as far as they are still there."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        parent = waiting.pop()
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+            found += map(int, children)
+            waiting += map(int, children)
+    return found
+
+
+def marked(mark: str) -> list[int]:
+    """The pids of the processes that have `mark` in their command line, but for this one."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if mark.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found

@@ -1,0 +1,154 @@
+"""The link: redirects, other protocols, masters that are not there, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from tepui.agent.core.events import Event, LinkLost, LinkOpened
+from tepui.agent.daemon.main import run
+from tepui.agent.daemon.master_link import MasterLink
+from tepui.agent.daemon.options import AgentOptions
+from tepui.wire import link
+from tests.agent.daemon.fake_master import (
+    DEADLINE_S,
+    FakeMaster,
+    command_task,
+    run_task,
+    running_agent,
+)
+
+pytestmark = pytest.mark.real
+
+
+class Heard:
+    """The events of a link, as they come."""
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def put(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    async def next(self) -> Event:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._events.get()
+
+
+async def answering(answers: list[bytes]) -> asyncio.Server:
+    """A server that gives each connection the next answer, and closes it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answers.pop(0) if len(answers) > 1 else answers[0])
+        writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+def port_of(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+def test_a_standby_sends_the_agent_to_the_leader() -> None:
+    async def scenario() -> None:
+        master = FakeMaster()
+        await master.start()
+        head = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: //127.0.0.1:%d/link\r\n\r\n"
+        standby = await answering([head % master.port])
+        heard = Heard()
+        uplink = MasterLink(f"127.0.0.1:{port_of(standby)}", heard.put, 1)
+        uplink.start()
+        assert await heard.next() == LinkOpened()
+        assert uplink.leader == f"127.0.0.1:{master.port}"
+        master.break_link()
+        assert await heard.next() == LinkLost()
+        assert await heard.next() == LinkOpened()
+        await uplink.stop()
+        await master.stop()
+        standby.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_tries_again_until_it_is_understood() -> None:
+    async def scenario() -> None:
+        upgraded = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+        good = upgraded + link.frame(link.Hello(link.PROTOCOL, "test"))
+        answers = [
+            b"HTTP/1.1 503 Service Unavailable\r\n\r\n",
+            b"nonsense",
+            upgraded + link.frame(link.Hello(link.PROTOCOL + 1, "future")),
+            upgraded + b"\xff\xff\xff\xff",
+            upgraded + link.frame(link.Ping(1)),
+            b"HTTP/1.1 200 OK\r\n" + b"x" * 20_000,
+            good,
+        ]
+        server = await answering(answers)
+        heard = Heard()
+        uplink = MasterLink(f"127.0.0.1:{port_of(server)}", heard.put, 1)
+        uplink.start()
+        assert await heard.next() == LinkOpened()
+        assert answers == [good]
+        await uplink.stop()
+        server.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_master_may_be_started_after_its_agents() -> None:
+    async def scenario() -> None:
+        first = await answering([b""])
+        port = port_of(first)
+        first.close()
+        await first.wait_closed()
+        heard = Heard()
+        uplink = MasterLink(f"127.0.0.1:{port}", heard.put, 1)
+        uplink.start()
+        master = FakeMaster(port)
+        await master.start()
+        assert await heard.next() == LinkOpened()
+        await uplink.stop()
+        await master.stop()
+
+    asyncio.run(scenario())
+
+
+def test_the_master_may_end_the_agent() -> None:
+    async def scenario() -> None:
+        async with running_agent() as (master, daemon):
+            master.send(run_task(command_task("t", "sleep 1000")))
+            await master.updates("t", 2)
+            master.send(link.Shutdown("go away"))
+            async with asyncio.timeout(DEADLINE_S):
+                await daemon.shell.ended.wait()
+
+    asyncio.run(scenario())
+
+
+def test_sigterm_ends_the_agent_and_tells_the_master(tmp_path: os.PathLike[str]) -> None:
+    async def scenario() -> None:
+        master = FakeMaster()
+        await master.start()
+        options = AgentOptions(
+            master=f"127.0.0.1:{master.port}",
+            work_dir=os.path.join(tmp_path, "work"),
+            runtime_dir=os.path.join(tmp_path, "run"),
+            port=0,
+            resources="cpus:1;mem:100",
+        )
+        running = asyncio.create_task(run(options))
+        await master.see(link.Register)
+        master.send(run_task(command_task("t", "sleep 1000")))
+        await master.updates("t", 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await master.see(link.Unregister)
+        async with asyncio.timeout(DEADLINE_S):
+            await running
+        await master.stop()
+
+    asyncio.run(scenario())

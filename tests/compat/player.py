@@ -1,0 +1,372 @@
+"""Plays one recorded scenario against running daemons and tells where they answer otherwise.
+
+A request is sent when its step comes. Events are taken as they come, each for the recorded one of its kind: the
+updates of one task in their order, and so the events of every other kind, while different kinds may come in any
+order. Offers are matched by what they offer: an allocation at another moment may have cut the same resources into
+other pieces, so offers that fit no recorded one are declined, without a filter, until they come as recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct, field
+
+from tests.compat.connection import Connection, Ended, Stream
+from tests.compat.jsonvalue import Json, parse
+from tests.compat.jsonvalue import field as member
+from tests.compat.matching import Names, Problem, Unknown, compare, names_in
+from tests.compat.recorded import (
+    CUT,
+    END,
+    MASTER_PORT,
+    Request,
+    Response,
+    Step,
+    body_bytes,
+    records,
+)
+
+EVENT_S = 15.0  # for an event that was recorded
+LATE_S = 2.0  # the same, after one has already failed to come
+SETTLE_S = 0.1  # offers that fit nothing are declined after this time without a new one
+SILENCE_S = 0.3  # nothing comes within this time where nothing was recorded
+IGNORED_HEADERS = ("date", "content-length")
+
+
+class Finding(Struct, frozen=True):
+    """A problem and the step it was found in."""
+
+    step: Step
+    problem: Problem
+
+
+class Unplayed(Exception):
+    """The scenario can't go on: something that later steps need never came."""
+
+
+class Arrivals:
+    """What came on one stream and was not matched yet, by kind."""
+
+    def __init__(self, stream: Stream, stream_id: str) -> None:
+        self.stream = stream
+        self.stream_id = stream_id
+        self.by_kind: dict[str, list[Json]] = {}
+        self.offers: list[Json] = []
+        self.first: str | None = None
+        self.heartbeats = 0
+        self.declined: set[str] = set()
+        self.order: list[str] = []
+
+    def read(self, until: float) -> bool:
+        """Take one more event; False when the stream has ended. Raises TimeoutError at `until`."""
+        record = self.stream.next(until)
+        if record is None:
+            return False
+        event = parse(record)
+        kind = kind_of(event)
+        self.first = self.first or kind
+        if kind == "HEARTBEAT" and self.heartbeats:
+            return True
+        self.heartbeats += kind == "HEARTBEAT"
+        if kind == "OFFERS":
+            offers = member(event, "offers", "offers")
+            assert isinstance(offers, list), f"OFFERS without offers: {record!r}"
+            self.offers += offers
+        else:
+            self.by_kind.setdefault(kind, []).append(event)
+        return True
+
+    def wait(self, kind: str, until: float) -> Json:
+        """Take the next event of a kind; None when none comes in time."""
+        while not self.by_kind.get(kind):
+            try:
+                if not self.read(until):
+                    return None
+            except TimeoutError:
+                return None
+        return self.by_kind[kind].pop(0)
+
+
+class Player:
+    """Plays steps; `before` holds what is done outside HTTP, by step."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        ports: Mapping[int, int],
+        names: Names,
+        before: Mapping[int, Callable[[Player], None]] | None = None,
+    ) -> None:
+        self.steps = steps
+        self.ports = ports
+        self.names = names
+        self.findings: list[Finding] = []
+        self.played: list[Step] = []
+        self.streams: dict[str, Arrivals] = {}
+        self._before = before or {}
+        self._late = False
+
+    def play(self) -> None:
+        """Play all steps; what differs is in `findings`."""
+        try:
+            for index, step in enumerate(self.steps):
+                if step.step in self._before:
+                    self._before[step.step](self)
+                if step.is_exchange:
+                    self._close_unused(index)
+                    self._play(step)
+                    self.played.append(step)
+            self._nothing_more()
+        except (Unknown, Unplayed) as error:
+            self._find(self.steps[-1], Problem("scenario", "played to its end", f"stopped: {error!r}"))
+        finally:
+            for arrivals in self.streams.values():
+                arrivals.stream.connection.close()
+
+    def cut(self, label: str) -> None:
+        """Close the connection of a stream; no more is expected of it."""
+        if arrivals := self.streams.pop(label, None):
+            arrivals.stream.connection.close()
+
+    def _play(self, step: Step) -> None:
+        if step.request is not None and step.response is not None:
+            self._exchange(step, step.request, step.response)
+        elif step.events is not None and step.stream is not None:
+            arrivals = self.streams.get(step.stream)
+            if arrivals is None:
+                raise Unplayed(f"{step.where}: no stream {step.stream}")
+            self._expect(step, arrivals, step.events)
+
+    def _exchange(self, step: Step, request: Request, recorded: Response) -> None:
+        connection = Connection(self._port(request))
+        headers = [(name, self._filled(value)) for name, value in request.headers]
+        body = None if request.body is None else body_bytes(self._filled(request.body))
+        connection.send(request.method, self._filled(request.path), headers, body)
+        try:
+            got = connection.head()
+        except (Ended, TimeoutError) as error:
+            connection.close()
+            if recorded.status != 0:
+                self._find(step, Problem("status", str(recorded.status), f"no answer: {error!r}"))
+            return
+        self._compare_head(step, recorded, got)
+        if "chunked" in dict(_lower(got.headers)).get("transfer-encoding", "") and (
+            step.stream is not None or recorded.ended is not None or recorded.body is None
+        ):
+            stream_id = dict(_lower(got.headers)).get("mesos-stream-id", "")
+            self._opened(step, recorded, Arrivals(Stream(connection), stream_id))
+            return
+        content = connection.body(got, request.method)
+        connection.close()
+        if recorded.body is not None:
+            self._compare_body(step, recorded, content, dict(_lower(got.headers)))
+
+    def _opened(self, step: Step, recorded: Response, arrivals: Arrivals) -> None:
+        if step.stream is not None:
+            self.streams[step.stream] = arrivals
+            return
+        if recorded.body is not None:
+            self._expect(step, arrivals, [json.dumps(one) for one in records(recorded.body)])
+        arrivals.stream.connection.close()
+
+    def _compare_head(self, step: Step, recorded: Response, got: Response) -> None:
+        if recorded.status != got.status:
+            self._find(step, Problem("status", str(recorded.status), str(got.status)))
+        wanted, came = dict(_lower(recorded.headers)), dict(_lower(got.headers))
+        for name in sorted({*wanted, *came} - {*IGNORED_HEADERS}):
+            one, other = wanted.get(name), came.get(name)
+            if one is None or other is None or not self.names.matches(one, other):
+                self._find(step, Problem(f"header {name}", one or "(absent)", other or "(absent)"))
+
+    def _compare_body(
+        self, step: Step, recorded: Response, content: bytes, headers: Mapping[str, str]
+    ) -> None:
+        wanted = recorded.body or ""
+        if headers.get("content-type") == "application/json" and wanted[:1] in ("{", "["):
+            text = self._ported(wanted)
+            self._problems(step, compare(parse(text), parse(content), self.names, "body"))
+            return
+        if wanted.startswith("base64:"):
+            if body_bytes(wanted) != content:
+                self._find(step, Problem("body", repr(body_bytes(wanted)), repr(content)))
+            return
+        text = content.decode("utf-8", "replace")
+        if not self.names.matches(self._ported(wanted), text):
+            self._find(step, Problem("body", wanted, text))
+
+    def _expect(self, step: Step, arrivals: Arrivals, events: Sequence[str]) -> None:
+        offers: list[Json] = []
+        for text in events:
+            if text in (END, CUT):
+                self._expect_end(step, arrivals, text)
+                continue
+            event = parse(self._ported(text))
+            if kind_of(event) == "OFFERS":
+                some = member(event, "offers", "offers")
+                assert isinstance(some, list)
+                offers += some
+            else:
+                self._expect_event(step, arrivals, event)
+        if offers:
+            self._expect_offers(step, arrivals, offers)
+        if not events:
+            self._silence(step, arrivals)
+
+    def _expect_event(self, step: Step, arrivals: Arrivals, recorded: Json) -> None:
+        kind = names_in(kind_of(recorded), self.names)
+        got = arrivals.wait(kind, self._deadline())
+        if got is None:
+            others = sorted(name for name, some in arrivals.by_kind.items() if some)
+            self._late = True
+            self._find(step, Problem(f"event {kind}", "came", f"nothing; there is {others}"))
+            return
+        self._problems(step, compare(recorded, got, self.names, f"event {kind}"))
+
+    def _expect_end(self, step: Step, arrivals: Arrivals, recorded: str) -> None:
+        until = self._deadline()
+        try:
+            while arrivals.read(until):
+                pass
+        except TimeoutError:
+            self._late = True
+            self._find(step, Problem("end of stream", recorded, "still open"))
+            return
+        if str(arrivals.stream.end) not in recorded:
+            self._find(step, Problem("end of stream", recorded, str(arrivals.stream.end)))
+
+    def _expect_offers(self, step: Step, arrivals: Arrivals, recorded: list[Json]) -> None:
+        """Wait until there are the offers recorded, and claim them."""
+        until = self._deadline()
+        missing = list(recorded)
+        while missing:
+            missing = [offer for offer in missing if not self._claim(arrivals, offer)]
+            if not missing:
+                return
+            try:
+                if not arrivals.read(min(until, time.monotonic() + SETTLE_S)):
+                    break
+            except TimeoutError:
+                if time.monotonic() >= until:
+                    break
+                self._decline(arrivals)
+        self._late = True
+        for offer in missing:
+            trials = [
+                (compare(offer, one, self.names.copy(), "offer"), n)
+                for n, one in enumerate(arrivals.offers)
+            ]
+            if not trials:
+                self._find(step, Problem("offer", json.dumps(offer), "(none came)"))
+                continue
+            _, best = min(trials, key=lambda trial: len(trial[0]))
+            got = arrivals.offers.pop(best)
+            self._problems(step, compare(offer, got, self.names, "offer"))
+
+    def _claim(self, arrivals: Arrivals, recorded: Json) -> bool:
+        for position, offer in enumerate(arrivals.offers):
+            trial = self.names.copy()
+            if not compare(recorded, offer, trial, "offer"):
+                self.names.adopt(trial)
+                del arrivals.offers[position]
+                return True
+        return False
+
+    def _decline(self, arrivals: Arrivals) -> None:
+        """Give back the offers that fit nothing, so that they come again as one."""
+        if not arrivals.offers or arrivals.stream.end is not None:
+            return
+        first = arrivals.offers[0]
+        framework = member(first, "framework_id", "value")
+        ids = [member(offer, "id") for offer in arrivals.offers]
+        arrivals.declined |= {str(member(offer, "id", "value")) for offer in arrivals.offers}
+        arrivals.offers.clear()
+        call: Json = {
+            "type": "DECLINE",
+            "framework_id": {"value": framework},
+            "decline": {"offer_ids": ids, "filters": {"refuse_seconds": 0}},
+        }
+        connection = Connection(self.ports[MASTER_PORT])
+        headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", arrivals.stream_id)]
+        connection.send("POST", "/api/v1/scheduler", headers, json.dumps(call).encode())
+        connection.head()
+        connection.close()
+
+    def _silence(self, step: Step, arrivals: Arrivals) -> None:
+        """Nothing comes, and no offer is there that the recorded framework did not have."""
+        until = time.monotonic() + SILENCE_S
+        try:
+            while arrivals.read(until):
+                pass
+        except TimeoutError:
+            pass
+        for offer in arrivals.offers:
+            self._find(step, Problem("offer", "(none)", json.dumps(offer)))
+        self._decline(arrivals)
+
+    def _nothing_more(self) -> None:
+        """After the last step nothing is left that was not recorded; offers may come at any time."""
+        for label, arrivals in self.streams.items():
+            for kind, events in arrivals.by_kind.items():
+                for event in events:
+                    if kind.startswith("RESCIND"):
+                        continue
+                    problem = Problem(f"{label} event {kind}", "(none)", json.dumps(event))
+                    self._find(self.steps[-1], problem)
+
+    def _close_unused(self, index: int) -> None:
+        """A stream that no later step names was closed by the recorder before the next SUBSCRIBE."""
+        step = self.steps[index]
+        if step.stream is None or step.request is None:
+            return
+        rest = [one for one in self.steps[index:] if one.is_exchange]
+        for label in list(self.streams):
+            stream_id = self.streams[label].stream_id
+            marks = [name for name, value in self.names.values.items() if value == stream_id]
+            if not any(one.stream == label or _mentions(one, marks) for one in rest):
+                self.cut(label)
+
+    def _deadline(self) -> float:
+        return time.monotonic() + (LATE_S if self._late else EVENT_S)
+
+    def _problems(self, step: Step, problems: list[Problem]) -> None:
+        for problem in problems:
+            self._find(step, problem)
+
+    def _find(self, step: Step, problem: Problem) -> None:
+        self.findings.append(Finding(step, problem))
+
+    def _port(self, request: Request) -> int:
+        host = dict(_lower(request.headers)).get("host", "127.0.0.1:15050")
+        return self.ports[int(host.rpartition(":")[2])]
+
+    def _ported(self, text: str) -> str:
+        for recorded, real in self.ports.items():
+            text = text.replace(str(recorded), str(real))
+        return text
+
+    def _filled(self, text: str) -> str:
+        return self.names.fill(self._ported(text))
+
+
+def kind_of(event: Json) -> str:
+    """Events of one kind are in order: the type, and of updates the task."""
+    kind = str(member(event, "type"))
+    match kind:
+        case "UPDATE":
+            return f"UPDATE {member(event, 'update', 'status', 'task_id', 'value')}"
+        case "RESCIND":
+            return f"RESCIND {member(event, 'rescind', 'offer_id', 'value')}"
+    return kind
+
+
+def _lower(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name.lower(), value) for name, value in headers]
+
+
+def _mentions(step: Step, marks: Sequence[str]) -> bool:
+    if step.request is None:
+        return False
+    return any(mark in str(step.request) for mark in marks)
