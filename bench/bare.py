@@ -2,7 +2,8 @@
 
     python -m bench.bare PORT [RECORDS_FILE]
 
-A POST is read whole and answered 202; a GET is answered with the content of the file.
+A POST is read whole and answered 202; a GET is answered with the content of the file, which may
+be the chunks of a stream: the reader here does not ask whether they were declared.
 """
 
 from __future__ import annotations
@@ -35,12 +36,11 @@ class Bare:
             if message["type"] != "http.request" or not message["more_body"]:
                 break
         body = b"" if is_post else self._records
-        length = (b"content-length", b"%d" % len(body))
         await send(
             {
                 "type": "http.response.start",
                 "status": 202 if is_post else 200,
-                "headers": [length] if is_post else [(b"transfer-encoding", b"chunked")],
+                "headers": [(b"content-length", b"%d" % len(body))],
                 "trailers": False,
             }
         )

@@ -32,8 +32,8 @@ def status(task_id: str, state: TaskState, message: str | None = None) -> mesos.
     return mesos.TaskStatus(task_id=mesos.TaskID(task_id), state=state, message=message)
 
 
-def job(count: int = 1, **shape: float) -> Job:
-    return Job("j", Shape(**{"cpus": 0.5, "mem_mib": 10, **shape}), ["true"] * count)  # type: ignore[arg-type]  # mypy sees one type for all fields
+def job(count: int = 1) -> Job:
+    return Job("j", Shape(cpus=0.5, mem_mib=10), ["true"] * count)
 
 
 def placed_ids(job: Job, *offers: mesos.Offer) -> list[list[str]]:
@@ -163,7 +163,7 @@ def test_what_was_not_placed_ends_when_the_job_is_given_up() -> None:
 def test_exit_code_says_how_the_command_ended(
     state: str, message: str | None, code: int, why: str | None
 ) -> None:
-    found = how_it_ended(status("j", TaskState(f"TASK_{state}"), message))
+    found = how_it_ended(status("j", TaskState[f"TASK_{state}"], message))
     assert found[0] == code
     assert why is None or found[1] == why
 

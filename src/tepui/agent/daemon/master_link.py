@@ -229,7 +229,8 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         if not self.greeted.done():
-            self.greeted.set_exception(error)
+            known = isinstance(error, Refusal | Redirected)
+            self.greeted.set_exception(error if known else Refusal(str(error)))
             self.greeted.exception()
         else:
             log.warning("link_cut master=%s reason=%s", self._address, error)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from tepui.base.names import AgentId, ExecutorId, FrameworkId, Role
+from tepui.master.core import throttle
 from tepui.master.core.accept import accept, decline
 from tepui.master.core.actions import Answer, Effects, SendEvent, SendToAgent
-from tepui.master.core.events import CallReceived
+from tepui.master.core.events import CallReceived, CallsTurnCame
 from tepui.master.core.frameworks import change_info, remove_framework
 from tepui.master.core.publish import publish_framework_updated
 from tepui.master.core.reconciliation import kill, reconcile
@@ -22,19 +23,39 @@ Handler: TypeAlias = Callable[[State, Framework, scheduler.Call, int, Effects], 
 
 
 def call_received(state: State, event: CallReceived, now_ms: int, step: Effects) -> None:
-    """Check who calls, answer, and do what is asked.
+    """Check who calls, answer, and do what is asked; above a rate limit, later.
 
     The call's own form was checked before (`validation.call_error`).
     """
-    call = event.call
-    assert call.framework_id is not None
-    assert call.type is not None
-    framework = state.frameworks.get(FrameworkId(call.framework_id.value))
+    framework = _caller(state, event, step)
+    if framework is not None and not throttle.waits(state, framework, event, now_ms, step):
+        _do(state, framework, event, now_ms, step)
+
+
+def calls_turn_came(state: State, event: CallsTurnCame, now_ms: int, step: Effects) -> None:
+    """A call that had to wait is made, if its framework may still make it."""
+    throttle.turn_came(state, event)
+    framework = _caller(state, event.call, step)
+    if framework is not None:
+        _do(state, framework, event.call, now_ms, step)
+
+
+def _caller(state: State, event: CallReceived, step: Effects) -> Framework | None:
+    """The framework that calls; None when the call may not be made, which is answered."""
+    assert event.call.framework_id is not None
+    framework = state.frameworks.get(FrameworkId(event.call.framework_id.value))
     refusal = _refusal(framework, event)
     if refusal is not None:
         step.then.append(Answer(event.request, *refusal))
-        return
-    assert framework is not None
+        return None
+    return framework
+
+
+def _do(
+    state: State, framework: Framework, event: CallReceived, now_ms: int, step: Effects
+) -> None:
+    call = event.call
+    assert call.type is not None
     if call.type is Call.Type.UPDATE_FRAMEWORK:
         _update_framework(state, framework, event, now_ms, step)
         return

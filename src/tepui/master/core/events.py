@@ -124,6 +124,13 @@ class PingDue(Struct, frozen=True):
     agent_id: AgentId
 
 
+class CallsTurnCame(Struct, frozen=True):
+    """A call has waited long enough for the rate limit of its principal."""
+
+    queue: str
+    call: CallReceived
+
+
 class AllocationDue(Struct, frozen=True):
     """Agents have resources that may be offered."""
 
@@ -144,5 +151,6 @@ Event: TypeAlias = (
     | FailoverTimeoutPassed
     | OfferTimedOut
     | PingDue
+    | CallsTurnCame
     | AllocationDue
 )

@@ -17,6 +17,22 @@ ACKNOWLEDGED_MAX: Final = 10_000  # acknowledgements on their way to one agent t
 ALLOCATE_AGENTS_MAX: Final = 150  # agents of one slice of an allocation cycle, about 2 ms
 
 
+class RateLimit(Struct, frozen=True, kw_only=True):
+    """Calls a second of one principal; without `qps` it is not limited."""
+
+    principal: str | None
+    qps: float | None = None
+    capacity: int | None = None  # calls that may wait; None: any number
+
+
+class RateLimits(Struct, frozen=True, kw_only=True):
+    """The flag --rate_limits, as in Mesos."""
+
+    limits: tuple[RateLimit, ...] = ()
+    aggregate_default_qps: float | None = None
+    aggregate_default_capacity: int | None = None
+
+
 class Settings(Struct, frozen=True):
     """Times in milliseconds; counts of what is remembered after its end."""
 
@@ -29,3 +45,4 @@ class Settings(Struct, frozen=True):
     max_unreachable_tasks_per_framework: int = 1_000
     max_removed_agents: int = 1_000
     filter_gpu_resources: bool = True
+    rate_limits: RateLimits | None = None

@@ -168,6 +168,13 @@ class Counters(Struct):
         self.events[name] = self.events.get(name, 0) + count
 
 
+class Queue(Struct):
+    """The calls of a principal that is limited."""
+
+    next_ms: float = 0.0  # when the next call may be made
+    waiting: int = 0
+
+
 class State(Struct):
     """The master. Made by `new`; nothing else sets the derived parts."""
 
@@ -189,6 +196,7 @@ class State(Struct):
     operators: dict[StreamId, int] = field(default_factory=dict)  # streams to heartbeat timers
     weights: dict[Role, float] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)  # as the operator gave them, for views
+    throttled: dict[str, Queue] = field(default_factory=dict)  # by principal; "" is shared
     counters: Counters = field(default_factory=Counters)
     frameworks_registered: int = 0
     agents_registered: int = 0

@@ -16,6 +16,7 @@ from tepui.master.core.events import (
     AllocationDue,
     Asked,
     CallReceived,
+    CallsTurnCame,
     Event,
     FailoverTimeoutPassed,
     HeartbeatDue,
@@ -51,6 +52,7 @@ HANDLERS: dict[type[Event], Handler] = {
     FailoverTimeoutPassed: frameworks.failover_timeout_passed,
     OfferTimedOut: offers.offer_timed_out,
     PingDue: agents.ping_due,
+    CallsTurnCame: calls.calls_turn_came,
     AllocationDue: offers.allocation_due,
 }
 
