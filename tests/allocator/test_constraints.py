@@ -214,7 +214,7 @@ ONE_OF = (
         (
             groups(((named("rack"), avoids("a{200}")),)),
             "A role ads has an invalid 'AttributeConstraint': Regex 'a{200}' is too complex: "
-            "program size of 201 is larger than maximum of 100 allowed",
+            "program size of 204 is larger than maximum of 100 allowed",
         ),
     ],
 )

@@ -10,15 +10,12 @@ against it: only text can be told apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 
-from tepui.allocator.regex import Pattern, TooComplex, compile_pattern
+from tepui.allocator.regex import compile_pattern
 from tepui.allocator.terms import AgentTerms, region, zone
 from tepui.base.errors import Refused
 from tepui.base.names import Role
 from tepui.wire import mesos, scheduler
-
-PATTERNS_MAX = 1024  # compiled patterns that are kept
 
 Constraint = scheduler.AttributeConstraint
 Group = scheduler.OfferConstraints.RoleConstraints.Group
@@ -121,11 +118,11 @@ def _predicate(predicate: Constraint.Predicate) -> Holds:
         unequal = predicate.text_not_equals.value
         return _text(lambda text: text != unequal, absent=True)
     if predicate.text_matches is not None:
-        pattern = _pattern(predicate.text_matches.regex)
-        return _text(pattern.matches, absent=False)
+        pattern = compile_pattern(predicate.text_matches.regex)
+        return _text(lambda text: pattern.fullmatch(text) is not None, absent=False)
     if predicate.text_not_matches is not None:
-        against = _pattern(predicate.text_not_matches.regex)
-        return _text(lambda text: not against.matches(text), absent=True)
+        against = compile_pattern(predicate.text_not_matches.regex)
+        return _text(lambda text: against.fullmatch(text) is None, absent=True)
     raise Refused("Unknown predicate type")
 
 
@@ -140,13 +137,3 @@ def _text(says: Callable[[str], bool], *, absent: bool) -> Holds:
         return selected.text is None or says(selected.text.value)
 
     return holds
-
-
-@lru_cache(maxsize=PATTERNS_MAX)
-def _pattern(regex: str) -> Pattern:
-    try:
-        return compile_pattern(regex)
-    except TooComplex as error:
-        raise Refused(f"Regex '{regex}' is too complex: {error}") from None
-    except ValueError as error:
-        raise Refused(f"Failed to construct regex from pattern '{regex}': {error}") from None

@@ -38,7 +38,16 @@ from tepui.agent.core.events import (
     ShutdownGraceEnded,
 )
 from tepui.agent.core.limits import limits_of
-from tepui.agent.core.state import TERMINAL, Ending, Executor, Framework, Phase, State, Task
+from tepui.agent.core.state import (
+    TAKEN_PER_TASK_MAX,
+    TERMINAL,
+    Ending,
+    Executor,
+    Framework,
+    Phase,
+    State,
+    Task,
+)
 from tepui.wire import executor as api
 from tepui.wire import link, mesos
 
@@ -340,12 +349,16 @@ def _take_update(
     if task is None or task.executor_id != executor.id:
         note(step, "update_of_unknown_task", executor=executor.id, task=status.task_id.value)
     elif status.uuid not in task.taken:
-        task.taken.add(status.uuid)
+        task.taken[status.uuid] = None
+        if len(task.taken) > TAKEN_PER_TASK_MAX:
+            del task.taken[next(iter(task.taken))]
         is_over = task.state in TERMINAL
         container = _container_status(state, executor, status.container_status)
         status = structs.replace(status, container_status=container)
         updates.report(state, framework, task, status, now_ms, step)
         if not is_over and task.state in TERMINAL:
+            if task.id in executor.queued:  # an executor that knows of what it was not given
+                executor.queued.remove(task.id)
             _fit_container(state, framework, executor, step)
     assert status.uuid is not None
     acknowledged = api.Event.Acknowledged(task_id=status.task_id, uuid=status.uuid)

@@ -34,7 +34,8 @@ def shut_down_framework(
     framework.ending = True
     for task in tuple(framework.tasks.values()):
         updates.drop(state, task)
-        if task.executor_id not in framework.executors:
+        of = framework.executors.get(task.executor_id)
+        if of is None or task.id not in of.tasks:  # it was refused
             del framework.tasks[task.id]
     for executor in tuple(framework.executors.values()):
         if executor.container_id not in state.containers:

@@ -77,7 +77,6 @@ def begin_executor(
         container_id=container_id,
         directory=directory_of(state, framework.id, executor_id, container_id),
         command=command,
-        started_ms=now_ms,
         limits=limits,
     )
     framework.executors[executor_id] = executor

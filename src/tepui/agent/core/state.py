@@ -23,6 +23,8 @@ from tepui.wire import mesos
 COMPLETED_FRAMEWORKS_MAX = 50  # Mesos: slave/constants.hpp
 COMPLETED_TASKS_PER_EXECUTOR_MAX = 200  # Mesos: slave/constants.hpp
 STATUSES_PER_TASK_MAX = 100  # of one task, for the views; Mesos has no limit
+PENDING_PER_TASK_MAX = 10_000  # unacknowledged updates of one task; Mesos has no limit
+TAKEN_PER_TASK_MAX = 1_000  # updates of one task that its executor may send a second time
 
 TERMINAL = frozenset(
     {
@@ -76,7 +78,7 @@ class Task(Struct):
     state: mesos.TaskState = mesos.TaskState.TASK_STAGING
     statuses: list[mesos.TaskStatus] = field(default_factory=list)
     pending: deque[mesos.TaskStatus] = field(default_factory=deque)
-    taken: set[bytes] = field(default_factory=set)  # uuids of its executor's updates
+    taken: dict[bytes, None] = field(default_factory=dict)  # the last uuids of its executor
     resend_timer: int | None = None
     backoff_ms: int = 0
     sent_state: mesos.TaskState | None = None
@@ -143,7 +145,6 @@ class Executor(Struct):
     container_id: str
     directory: str
     command: Command | None  # of the built-in executor; None: an executor that subscribes
-    started_ms: int
     limits: Limits
     phase: Phase = Phase.PREPARING
     pid: int | None = None

@@ -14,7 +14,15 @@ from msgspec import structs
 
 from tepui.agent.core.effects import AgentStep, note, send
 from tepui.agent.core.events import ResendDue
-from tepui.agent.core.state import STATUSES_PER_TASK_MAX, TERMINAL, Executor, Framework, State, Task
+from tepui.agent.core.state import (
+    PENDING_PER_TASK_MAX,
+    STATUSES_PER_TASK_MAX,
+    TERMINAL,
+    Executor,
+    Framework,
+    State,
+    Task,
+)
 from tepui.wire import link, mesos
 
 RESEND_MIN_MS = 10_000  # Mesos: STATUS_UPDATE_RETRY_INTERVAL_MIN
@@ -52,6 +60,9 @@ def report(
         counts = state.counters.terminal_tasks
         counts[task.state] = counts.get(task.state, 0) + 1
     _remember(task, status)
+    if len(task.pending) >= PENDING_PER_TASK_MAX and task.state not in TERMINAL:
+        note(step, "update_dropped", task=task.id, state=status.state.name)
+        return  # a scheduler that is so far behind will learn of the end all the same
     task.pending.append(status)
     if len(task.pending) == 1:
         task.backoff_ms = RESEND_MIN_MS

@@ -37,15 +37,9 @@ class Sandboxes:
 
     def prepare(self, action: PrepareSandbox) -> None:
         """The directory is there when this returns; the URIs come later."""
-        try:
-            _make(action)
-        except OSError as error:
-            text = _failed(action, os.strerror(error.errno) if error.errno else str(error))
-            self._put(SandboxFailed(action.container_id, SandboxStage.DIRECTORY, text))
-            return
-        except KeyError:
-            cause = f"Failed to chown directory to '{action.user}': No such user '{action.user}'"
-            text = _failed(action, cause)
+        fault = _make_or_fault(action)
+        if fault is not None:
+            text = f"Failed to create executor directory '{action.directory}': {fault}"
             self._put(SandboxFailed(action.container_id, SandboxStage.DIRECTORY, text))
             return
         self._attach(action)
@@ -97,14 +91,22 @@ class Sandboxes:
             self._fetches.pop(action.container_id, None)
 
 
-def _failed(action: PrepareSandbox, cause: str) -> str:
-    return f"Failed to create executor directory '{action.directory}': {cause}"
+def _make_or_fault(action: PrepareSandbox) -> str | None:
+    """The directory is there, or the answer says why it is not."""
+    try:
+        user = pwd.getpwnam(action.user) if action.user is not None else None
+    except KeyError:
+        return f"Failed to chown directory to '{action.user}': No such user '{action.user}'"
+    try:
+        _make(Path(action.directory), user)
+    except PermissionError as error:
+        return f"Failed to chown directory to '{action.user}': {error.strerror}"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
-def _make(action: PrepareSandbox) -> None:
-    """Raises OSError, or KeyError when the machine does not know the user."""
-    user = pwd.getpwnam(action.user) if action.user is not None else None
-    directory = Path(action.directory)
+def _make(directory: Path, user: pwd.struct_passwd | None) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=SANDBOX_MODE)
     directory.chmod(SANDBOX_MODE)  # whatever the umask is

@@ -152,6 +152,9 @@ def remove_framework(state: State, framework: Framework, now_ms: int, step: Effe
     state.timers.cancel(framework.failover_timer)
     _tell_agents(state, framework, link.ShutdownFramework(framework.id), step)
     for task in [*framework.tasks.values()]:
+        if task.terminal:
+            tasks.forget_task(state, framework, task)  # only its acknowledgement was missing
+            continue
         killed = statuses.made_by_master(
             task.id,
             task.agent_id,
