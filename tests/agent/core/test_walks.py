@@ -63,7 +63,7 @@ class World:
         self.checks: list[RunCheck] = []
         self.connections: list[int] = []
         self.unacknowledged: dict[bytes, link.StatusUpdated] = {}
-        self.terminal: set[tuple[str, str]] = set()  # updates that were sent
+        self.ends: dict[tuple[str, str], bytes] = {}  # the terminal update of each task
         self.last = 0
 
     def number(self) -> int:
@@ -85,8 +85,8 @@ class World:
                 case LaunchContainer(container_id=name):
                     self.launching.append(name)
                 case DestroyContainer(container_id=name):
-                    assert name in self.launching + self.running + list(self.doomed)
-                    self.doomed.add(name)
+                    if name in self.launching + self.running:  # else it ended in this step
+                        self.doomed.add(name)
                 case SignalContainer(container_id=name):
                     assert name in self.running
                 case RunCheck(probe=probe):
@@ -100,7 +100,9 @@ class World:
                     assert update.status.uuid is not None
                     self.unacknowledged[update.status.uuid] = update
                     if update.status.state in TERMINAL:
-                        self.terminal.add((update.framework_id, update.status.task_id.value))
+                        task = (update.framework_id, update.status.task_id.value)
+                        first = self.ends.setdefault(task, update.status.uuid)
+                        assert first == update.status.uuid, "a task ends once"
                 case _:
                     pass
 

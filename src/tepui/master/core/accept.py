@@ -240,8 +240,7 @@ def _context(state: State, budget: _Budget) -> LaunchContext:
         task_unreachable=lambda task_id: task_id in framework.unreachable_tasks,
         executors={
             executor_id: executor.info
-            for (framework_id, executor_id), executor in agent.executors.items()
-            if framework_id == framework.id
+            for executor_id, executor in agent.executors_of(framework.id).items()
         },
         containers=lambda executor_id: [
             task.info.container
@@ -257,7 +256,7 @@ def _use_executor(budget: _Budget, info: mesos.ExecutorInfo | None) -> ExecutorI
         return None
     framework, agent = budget.framework, budget.agent
     executor_id = ExecutorId(info.executor_id.value)
-    if (framework.id, executor_id) not in agent.executors:
+    if executor_id not in agent.executors_of(framework.id):
         resources = Resources.of(info.resources)
         budget.left -= resources
         executor = Executor(

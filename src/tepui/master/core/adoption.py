@@ -48,7 +48,7 @@ def used_by(agent: Agent) -> dict[tuple[FrameworkId, Role], Resources]:
     """What the agent's tasks and executors use, by framework and role."""
     used: dict[tuple[FrameworkId, Role], Resources] = {}
     running: list[Task | Executor] = [task for task in agent.tasks.values() if not task.terminal]
-    for user in [*running, *agent.executors.values()]:
+    for user in [*running, *agent.every_executor()]:
         key = (user.framework_id, user.role)
         used[key] = used[key] + user.resources if key in used else user.resources
     return used
@@ -75,11 +75,12 @@ def _adopt_executors(state: State, agent: Agent, message: link.Reregister, now_m
         (FrameworkId(one.framework_id), ExecutorId(one.info.executor_id.value)): one.info
         for one in message.executors
     }
-    for framework_id, executor_id in [key for key in agent.executors if key not in reported]:
-        tasks.remove_executor(state, framework_id, agent.id, executor_id, now_ms)
-    for key, info in reported.items():
-        framework = state.frameworks.get(key[0])
-        if framework is None or key in agent.executors:
+    for known in agent.every_executor():
+        if (known.framework_id, ExecutorId(known.info.executor_id.value)) not in reported:
+            tasks.remove_executor(state, known, now_ms)
+    for (framework_id, executor_id), info in reported.items():
+        framework = state.frameworks.get(framework_id)
+        if framework is None or executor_id in agent.executors_of(framework_id):
             continue
         role = Role(allocation_role(info.resources) or framework.roles[0])
         resources = Resources.of(info.resources)

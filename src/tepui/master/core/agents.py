@@ -366,8 +366,8 @@ def _end_tasks(
 
 def _drop(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
     """Forget the agent's executors, offers and accounts; tell every scheduler that it failed."""
-    for framework_id, executor_id in list(agent.executors):
-        tasks.remove_executor(state, framework_id, agent.id, executor_id, now_ms)
+    for executor in agent.every_executor():
+        tasks.remove_executor(state, executor, now_ms)
     for offer in list(agent.offers.values()):
         offers.rescind(state, offer, now_ms, step)
     state.timers.cancel(agent.ping_timer)

@@ -177,7 +177,7 @@ def _shutdown(
     assert call.shutdown is not None
     agent = state.agents.get(AgentId(call.shutdown.agent_id.value))
     executor_id = ExecutorId(call.shutdown.executor_id.value)
-    if agent is None or agent.link is None or (framework.id, executor_id) not in agent.executors:
+    if agent is None or agent.link is None or executor_id not in agent.executors_of(framework.id):
         return
     step.then.append(SendToAgent(agent.link, link.ShutdownExecutor(framework.id, executor_id)))
 

@@ -35,7 +35,7 @@ def _check_framework(state: State, framework: Framework) -> None:
         assert agent.tasks.get((framework.id, task.id)) is task, task.id
         assert task.id not in framework.unreachable_tasks, task.id
     for (agent_id, executor_id), executor in framework.executors.items():
-        assert state.agents[agent_id].executors[(framework.id, executor_id)] is executor
+        assert state.agents[agent_id].executors[framework.id][executor_id] is executor
     for offer_id in framework.offers:
         assert offer_id in state.offers, offer_id
 

@@ -164,8 +164,8 @@ def remove_framework(state: State, framework: Framework, now_ms: int, step: Effe
             now_ms,
         )
         tasks.end_by_master(state, framework, task, killed, now_ms, step)
-    for agent_id, executor_id in [*framework.executors]:
-        tasks.remove_executor(state, framework.id, agent_id, executor_id, now_ms)
+    for executor in [*framework.executors.values()]:
+        tasks.remove_executor(state, executor, now_ms)
     state.allocator.remove_framework(framework.id)
     framework.unregistered_ms = now_ms
     del state.frameworks[framework.id]

@@ -123,9 +123,7 @@ def message_of(
         resources=resources.to_wire(role=role if multi_role else None, refinement=refinement),
         attributes=agent.info.attributes,
         executor_ids=tuple(
-            executor.info.executor_id
-            for (framework_id, _), executor in agent.executors.items()
-            if framework_id == framework.id
+            executor.info.executor_id for executor in agent.executors_of(framework.id).values()
         ),
         allocation_info=mesos.Resource.AllocationInfo(role=role) if multi_role else None,
     )

@@ -124,7 +124,7 @@ class Agent(Struct):
     link: LinkId | None
     reregistered_ms: int | None = None
     tasks: dict[TaskKey, Task] = field(default_factory=dict)
-    executors: dict[tuple[FrameworkId, ExecutorId], Executor] = field(default_factory=dict)
+    executors: dict[FrameworkId, dict[ExecutorId, Executor]] = field(default_factory=dict)
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     deactivated: bool = False  # by the operator: no offers
     ping_timer: int | None = None
@@ -132,6 +132,14 @@ class Agent(Struct):
     pings_missed: int = 0
     acknowledged: set[bytes] = field(default_factory=set)  # uuids sent since the last ping
     acknowledged_before: set[bytes] = field(default_factory=set)  # sent before it, not ponged yet
+
+    def executors_of(self, framework_id: FrameworkId) -> dict[ExecutorId, Executor]:
+        """The framework's executors here; not to be changed."""
+        return self.executors.get(framework_id, {})
+
+    def every_executor(self) -> list[Executor]:
+        """The executors of all frameworks."""
+        return [one for of_one in self.executors.values() for one in of_one.values()]
 
     @property
     def connected(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tepui.base.names import AgentId, ExecutorId, FrameworkId
+from tepui.base.names import ExecutorId
 from tepui.master.core import statuses
 from tepui.master.core.actions import Effects
 from tepui.master.core.publish import publish_task_added, publish_task_updated
@@ -68,23 +68,18 @@ def add_executor(framework: Framework, agent: Agent, executor: Executor) -> None
     """The framework and the agent have the executor. Its resources are counted as used."""
     executor_id = ExecutorId(executor.info.executor_id.value)
     framework.executors[(agent.id, executor_id)] = executor
-    agent.executors[(framework.id, executor_id)] = executor
+    agent.executors.setdefault(framework.id, {})[executor_id] = executor
 
 
-def remove_executor(
-    state: State,
-    framework_id: FrameworkId,
-    agent_id: AgentId,
-    executor_id: ExecutorId,
-    now_ms: int,
-) -> None:
-    """The executor is gone and its resources are free; harmless when it is not known."""
-    framework = state.frameworks.get(framework_id)
-    agent = state.agents.get(agent_id)
-    executor = framework.executors.pop((agent_id, executor_id), None) if framework else None
-    if agent is not None:
-        executor = agent.executors.pop((framework_id, executor_id), executor)
-    if executor is not None:
-        state.allocator.recover(
-            framework_id, executor.role, agent_id, executor.resources, refuse_ms=None, now_ms=now_ms
-        )
+def remove_executor(state: State, executor: Executor, now_ms: int) -> None:
+    """The executor is gone and its resources are free."""
+    framework_id, agent_id = executor.framework_id, executor.agent_id
+    executor_id = ExecutorId(executor.info.executor_id.value)
+    del state.frameworks[framework_id].executors[(agent_id, executor_id)]
+    of_one = state.agents[agent_id].executors[framework_id]
+    del of_one[executor_id]
+    if not of_one:
+        del state.agents[agent_id].executors[framework_id]
+    state.allocator.recover(
+        framework_id, executor.role, agent_id, executor.resources, refuse_ms=None, now_ms=now_ms
+    )

@@ -95,7 +95,9 @@ def executor_exited(
     """An executor is gone; its scheduler hears of it unless the agent made it up for a command."""
     framework_id = FrameworkId(message.framework_id)
     executor_id = ExecutorId(message.executor_id)
-    tasks.remove_executor(state, framework_id, agent.id, executor_id, now_ms)
+    executor = agent.executors_of(framework_id).get(executor_id)
+    if executor is not None:
+        tasks.remove_executor(state, executor, now_ms)
     framework = state.frameworks.get(framework_id)
     if framework is None or framework.subscription is None or message.built_in:
         return
