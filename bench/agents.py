@@ -66,7 +66,10 @@ _DECODER = msgspec.msgpack.Decoder(Hello | Registered | RunTasks | AcknowledgeUp
 
 
 class FakeAgent(asyncio.Protocol):
-    """One agent: registers, and sends each update of a task when the one before is acknowledged."""
+    """One agent: registers, and sends each update of a task when the one before is acknowledged.
+
+    As a real one it says of a command that ended that its executor has ended, too.
+    """
 
     uuids = 0  # of all agents
 
@@ -157,6 +160,8 @@ class FakeAgent(asyncio.Protocol):
             uuid=FakeAgent.uuids.to_bytes(6, "big") + UUID_END,
         )
         self._send(link.StatusUpdated(framework_id, status, state))
+        if sent + 1 == len(self._states):
+            self._send(link.ExecutorExited(framework_id, task_id, 0, built_in=True))
 
     def _send(self, message: link.LinkMessage) -> None:
         if not self._pending:

@@ -158,13 +158,15 @@ class _Connection(asyncio.Protocol):
 class Events(asyncio.Protocol):
     """Reads a streamed answer: one record in each chunk, as this master writes them."""
 
-    def __init__(self, request: bytes, record: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, request: bytes, opened: Callable[[str], None], record: Callable[[bytes], None]
+    ) -> None:
         self._request = request
+        self._opened = opened  # called once, with the head of the answer
         self._record = record
         self._rest = b""
         self._is_open = False
         self._transport: asyncio.Transport | None = None
-        self.head: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # TCP connections have this kind
@@ -184,7 +186,7 @@ class Events(asyncio.Protocol):
                 self._rest = data
                 return
             self._is_open = True
-            self.head.set_result(data[:at])
+            self._opened(data[:at].decode())
         while (end := data.find(b"\r\n", at)) >= 0:
             start = end + 2
             after = start + int(data[at:end], 16)
@@ -220,17 +222,12 @@ class Scheduler:
             "Content-Type: application/json\r\nAccept: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode() + body
-        self._events = Events(request, self._take)
+        self._events = Events(request, self._opened, self.take)
         loop = asyncio.get_running_loop()
         events = self._events
         await loop.create_connection(lambda: events, HOST, self._port)
-        head = (await events.head).decode()
-        assert head.startswith("HTTP/1.1 200"), head
-        headers = dict(line.split(": ", 1) for line in head.lower().splitlines() if ": " in line)
-        stream = f"Mesos-Stream-Id: {headers['mesos-stream-id']}\r\n"
-        self.calls = Calls(self._port, "/api/v1/scheduler", stream)
-        await self.calls.connect(connections)
         await self._subscribed
+        await self.calls.connect(connections)
 
     def close(self) -> None:
         """Leave the master."""
@@ -282,15 +279,20 @@ class Scheduler:
             f'"task_id":{{"value":"{task_id}"}},"uuid":"{uuid}"}}',
         )
 
-    def _take(self, record: bytes) -> None:
+    def _opened(self, head: str) -> None:
+        assert head.startswith("HTTP/1.1 200"), head
+        headers = dict(line.split(": ", 1) for line in head.lower().splitlines() if ": " in line)
+        stream = f"Mesos-Stream-Id: {headers['mesos-stream-id']}\r\n"
+        self.calls = Calls(self._port, "/api/v1/scheduler", stream)
+
+    def take(self, record: bytes) -> None:
+        """A record of the stream."""
         event = _EVENTS.decode(record)
         if event.update is not None:
             status = event.update.status
             if status.uuid is not None and status.agent_id is not None:
                 self.calls.post(
-                    self.acknowledgement(
-                        status.task_id.value, status.agent_id.value, status.uuid
-                    )
+                    self.acknowledgement(status.task_id.value, status.agent_id.value, status.uuid)
                 )
             self.updated(status)
         elif event.offers is not None:

@@ -3,8 +3,8 @@
     bench/run launch --per-accept 1 --updates 3
     bench/run launch --per-accept 10 --updates 2
 
-The load is one process: agents, schedulers and all. The scheduler keeps `--in-flight` ACCEPTs
-under way, whose tasks have not all ended, and acknowledges every update.
+The load is one process: agents, schedulers and all. A scheduler launches as long as fewer than
+`--in-flight` tasks have not ended, and acknowledges every update.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -43,7 +44,7 @@ class Launcher(Scheduler):
     def __init__(self, port: int, name: str, per_accept: int, in_flight_max: int) -> None:
         super().__init__(port, name)
         self._per_accept = per_accept
-        self._in_flight_max = in_flight_max * per_accept
+        self._in_flight_max = max(per_accept, in_flight_max)
         self._held: dict[str, list[Offer]] = {}  # by agent, together not yet enough
         self._ready: deque[tuple[str, list[str]]] = deque()  # agents and offers for one ACCEPT
         self._accepted_s: dict[str, float] = {}  # tasks without an update, and when launched
@@ -98,8 +99,8 @@ class Launcher(Scheduler):
             self.accept(offer_ids, tasks)
 
 
-class Run(Struct, frozen=True):
-    """The figures of one run."""
+class Measured(Struct, frozen=True):
+    """The figures of one master under load."""
 
     tasks_per_s: float
     p50_ms: float
@@ -110,8 +111,15 @@ class Run(Struct, frozen=True):
     load_cores: float
     rss_start_mb: float
     rss_end_mb: float
-    limit_tasks_per_s: float  # bare requests/s, divided by the requests of a task
-    limit_us: float  # of the bare server's processor time for the requests of a task
+    body_bytes: list[int]  # of the calls of one ACCEPT
+
+
+class Run(Struct, frozen=True):
+    """One run. What the limits count is divided by the requests that a task needs."""
+
+    master: Measured
+    limit_tasks_per_s: float
+    limit_us: float  # of the bare server's processor time
 
 
 def main() -> None:
@@ -123,15 +131,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="the median counts")
     parser.add_argument("--agents", type=int, default=500)
     parser.add_argument("--schedulers", type=int, default=1)
-    parser.add_argument("--in-flight", type=int, default=64, help="ACCEPTs under way, in all")
+    parser.add_argument("--in-flight", type=int, default=200, help="tasks at a time, in all")
     parser.add_argument("--profile", choices=("calls", "samples"), help="of the master, printed")
     options = parser.parse_args()
     runs = []
     for number in range(options.runs):
         run = uvloop.run(measure(options))
+        master = run.master
         print(
-            f"run {number + 1}: {run.tasks_per_s:,.0f} tasks/s, {run.master_us:.0f} µs of master,"
-            f" {run.load_us:.0f} µs of load for each; a bare server {run.limit_tasks_per_s:,.0f}"
+            f"run {number + 1}: {master.tasks_per_s:,.0f} tasks/s,"
+            f" {master.master_us:.0f} µs of master, {master.load_us:.0f} µs of load for each;"
+            f" a bare server {run.limit_tasks_per_s:,.0f} tasks/s, {run.limit_us:.0f} µs"
         )
         runs.append(run)
     report(options, runs)
@@ -140,14 +150,14 @@ def main() -> None:
 def report(options: argparse.Namespace, runs: list[Run]) -> None:
     """Print the medians."""
 
-    def middle(name: str) -> float:
-        return median(getattr(run, name) for run in runs)
+    def middle(figure: Callable[[Run], float]) -> float:
+        return median(figure(run) for run in runs)
 
     goal = GOALS.get((options.per_accept, options.updates))
     requests = 1 / options.per_accept + options.updates
     bare = f"bare server, {requests:g} requests a task"
     goal_text = "" if goal is None else f"≥ {goal:,}"
-    master_us, limit_us = middle("master_us"), middle("limit_us")
+    master_us, limit_us = middle(lambda run: run.master.master_us), middle(lambda run: run.limit_us)
     show(
         f"{options.per_accept} task(s) per ACCEPT, {options.updates} updates each; {options.agents}"
         f" agents, {options.schedulers} scheduler(s); median of {options.runs} runs of"
@@ -155,10 +165,10 @@ def report(options: argparse.Namespace, runs: list[Run]) -> None:
         [
             Row(
                 "task launches, sustained",
-                middle("tasks_per_s"),
+                middle(lambda run: run.master.tasks_per_s),
                 "tasks/s",
                 goal_text,
-                middle("limit_tasks_per_s"),
+                middle(lambda run: run.limit_tasks_per_s),
                 bare,
             ),
             Row(
@@ -169,14 +179,26 @@ def report(options: argparse.Namespace, runs: list[Run]) -> None:
                 1e6 / limit_us,
                 bare,
             ),
-            Row("ACCEPT to first update, p50", middle("p50_ms"), "ms"),
-            Row("ACCEPT to first update, p99", middle("p99_ms"), "ms"),
+            Row("ACCEPT to first update, p50", middle(lambda run: run.master.p50_ms), "ms"),
+            Row("ACCEPT to first update, p99", middle(lambda run: run.master.p99_ms), "ms"),
             Row("processor of the master", master_us, "µs/task"),
-            Row("processor of the master", middle("master_cores") * 100, "% of a core"),
-            Row("processor of the load", middle("load_us"), "µs/task"),
-            Row("processor of the load", middle("load_cores") * 100, "% of a core"),
-            Row("RSS of the master, agents registered", middle("rss_start_mb"), "MB"),
-            Row("RSS of the master, at the end", middle("rss_end_mb"), "MB"),
+            Row(
+                "processor of the master",
+                middle(lambda run: run.master.master_cores) * 100,
+                "% of a core",
+            ),
+            Row("processor of the load", middle(lambda run: run.master.load_us), "µs/task"),
+            Row(
+                "processor of the load",
+                middle(lambda run: run.master.load_cores) * 100,
+                "% of a core",
+            ),
+            Row(
+                "RSS of the master, agents registered",
+                middle(lambda run: run.master.rss_start_mb),
+                "MB",
+            ),
+            Row("RSS of the master, at the end", middle(lambda run: run.master.rss_end_mb), "MB"),
         ],
     )
 
@@ -185,22 +207,14 @@ async def measure(options: argparse.Namespace) -> Run:
     """One run with a master of its own, then the machine's limit."""
     with tempfile.TemporaryDirectory(prefix="tepui-bench-") as name:
         directory = Path(name)
-        figures = await measure_master(options, directory)
-        requests_per_s, request_us, accept_bytes = 0.0, 0.0, figures.pop("accept_bytes")
-        acknowledge_bytes = figures.pop("acknowledge_bytes")
-        bodies = [b"x" * int(accept_bytes)]
-        bodies += [b"x" * int(acknowledge_bytes)] * (options.per_accept * options.updates)
-        requests_per_s, request_us = await measure_bare(directory, bodies)
+        master = await measure_master(options, directory)
+        requests_per_s, request_us = await measure_bare(directory, master.body_bytes)
     requests = 1 / options.per_accept + options.updates
-    return Run(
-        **figures,
-        limit_tasks_per_s=requests_per_s / requests,
-        limit_us=request_us * requests,
-    )
+    return Run(master, requests_per_s / requests, request_us * requests)
 
 
-async def measure_master(options: argparse.Namespace, directory: Path) -> dict[str, float]:
-    """The figures of a master under load, and the sizes of what it was sent."""
+async def measure_master(options: argparse.Namespace, directory: Path) -> Measured:
+    """The figures of a master of its own."""
     port = processes.free_port()
     profile = directory / "profile"
     command = tepui(
@@ -241,29 +255,33 @@ async def measure_master(options: argparse.Namespace, directory: Path) -> dict[s
 
         latencies_s = [each for scheduler in schedulers for each in scheduler.latencies_s]
         await drain(schedulers)
-        first = schedulers[0]
-        tasks = [first.task("x" * 36, "x" * 40, "true", CPUS, MEM)] * options.per_accept
-        sizes = (
-            len("".join(tasks)) + 260,  # with the ids of framework and offer
-            len(first.acknowledgement("x" * 36, "x" * 40, "x" * 24)),
-        )
-        for leaving in (*schedulers, *agents):
-            leaving.close()
+        body_bytes = sizes(schedulers[0], options.per_accept, options.updates)
+        for scheduler in schedulers:
+            scheduler.close()
+        for agent in agents:
+            agent.close()
     if options.profile:
         print(profile.read_text())
-    return {
-        "tasks_per_s": finished / seconds,
-        "p50_ms": percentile(latencies_s, 50) * 1e3,
-        "p99_ms": percentile(latencies_s, 99) * 1e3,
-        "master_us": master_s / finished * 1e6,
-        "load_us": own_s / finished * 1e6,
-        "master_cores": master_s / seconds,
-        "load_cores": own_s / seconds,
-        "rss_start_mb": rss_start / MB,
-        "rss_end_mb": rss_end / MB,
-        "accept_bytes": sizes[0],
-        "acknowledge_bytes": sizes[1],
-    }
+    return Measured(
+        tasks_per_s=finished / seconds,
+        p50_ms=percentile(latencies_s, 50) * 1e3,
+        p99_ms=percentile(latencies_s, 99) * 1e3,
+        master_us=master_s / finished * 1e6,
+        load_us=own_s / finished * 1e6,
+        master_cores=master_s / seconds,
+        load_cores=own_s / seconds,
+        rss_start_mb=rss_start / MB,
+        rss_end_mb=rss_end / MB,
+        body_bytes=body_bytes,
+    )
+
+
+def sizes(scheduler: Scheduler, per_accept: int, updates: int) -> list[int]:
+    """The bytes of an ACCEPT and of all the acknowledgements that follow."""
+    task = scheduler.task("x" * 36, "x" * 40, "true", CPUS, MEM)
+    accept = len(task) * per_accept + 260  # with the ids of framework and offer
+    acknowledgement = len(scheduler.acknowledgement("x" * 36, "x" * 40, "x" * 24))
+    return [accept] + [acknowledgement] * (per_accept * updates)
 
 
 async def drain(schedulers: list[Launcher]) -> None:
@@ -276,12 +294,13 @@ async def drain(schedulers: list[Launcher]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def measure_bare(directory: Path, bodies: list[bytes]) -> tuple[float, float]:
+async def measure_bare(directory: Path, body_bytes: list[int]) -> tuple[float, float]:
     """Requests per second of a server that does nothing, and its processor time for each, in µs.
 
     The requests are those of a launch, from the same code over as many connections.
     """
     port = processes.free_port()
+    bodies = [b"x" * size for size in body_bytes]
     answers = 0
 
     def answered() -> None:

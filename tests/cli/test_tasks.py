@@ -108,13 +108,13 @@ def test_framework_that_is_torn_down_says_so(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["task", "show", "nosuch"], "no task 'nosuch'"),
-        (["task", "logs", "nosuch"], "no task 'nosuch'"),
-        (["task", "kill", "nosuch"], "no task 'nosuch'"),
-        (["framework", "show", "nosuch"], "no framework 'nosuch'"),
-        (["framework", "teardown", "--yes", "nosuch"], "no framework 'nosuch'"),
-        (["node", "show", "nosuch"], "no node 'nosuch'"),
-        (["explain", "nosuch"], "no task 'nosuch'"),
+        (["task", "show", "absent"], "no task 'absent'"),
+        (["task", "logs", "absent"], "no task 'absent'"),
+        (["task", "kill", "absent"], "no task 'absent'"),
+        (["framework", "show", "absent"], "no framework 'absent'"),
+        (["framework", "teardown", "--yes", "absent"], "no framework 'absent'"),
+        (["node", "show", "absent"], "no node 'absent'"),
+        (["explain", "absent"], "no task 'absent'"),
     ],
 )
 def test_what_is_not_there_is_named_in_one_line(

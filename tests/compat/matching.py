@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 import uuid
 
 from msgspec import Struct
@@ -33,7 +34,13 @@ SHAPES = {
 NUMBERED = ("FRAMEWORK", "AGENT", "OFFER", "UUID", "UUIDB64")
 NUMBERS = ("<PID>", "<TIME>", "<TIME_NS>")  # placeholders that stand for JSON numbers
 # Lists whose order comes from hash maps in Mesos, or from the moment of an allocation.
-UNORDERED = ("resources", "offers", "tasks", "frameworks", "completed_frameworks", "slaves")
+UNORDERED = (
+    "resources",
+    "unreserved_resources",
+    "reserved_resources",
+    "used_resources",
+    "offered_resources",
+    "offers", "tasks", "frameworks", "completed_frameworks", "slaves")
 
 
 class Problem(Struct, frozen=True):
@@ -59,6 +66,7 @@ class Names:
 
     def fill(self, text: str) -> str:
         """`text` with values for placeholders; ids that we choose ourselves are made up."""
+        text = text.replace('"<TIME>"', f"{time.time():.3f}")
         return PLACEHOLDER.sub(lambda match: self._value(match[0]), text)
 
     def copy(self) -> Names:
@@ -128,7 +136,7 @@ def compare(recorded: Json, got: Json, names: Names, path: str) -> list[Problem]
     if isinstance(recorded, dict) and isinstance(got, dict):
         return _compare_objects(recorded, got, names, path)
     if isinstance(recorded, list) and isinstance(got, list):
-        if path.rpartition(".")[2] in UNORDERED:
+        if path.rpartition(".")[2].removesuffix("_full") in UNORDERED:
             return _compare_sets(recorded, got, names, path)
         return _compare_lists(recorded, got, names, path)
     if isinstance(recorded, str) and isinstance(got, str):

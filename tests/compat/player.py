@@ -17,8 +17,9 @@ from msgspec import Struct, field
 from tests.compat.connection import Connection, Ended, Stream
 from tests.compat.jsonvalue import Json, parse
 from tests.compat.jsonvalue import field as member
-from tests.compat.matching import Names, Problem, Unknown, compare, names_in
+from tests.compat.matching import PLACEHOLDER, Names, Problem, Unknown, compare, names_in
 from tests.compat.recorded import (
+    AGENT_PORT,
     CUT,
     END,
     MASTER_PORT,
@@ -32,7 +33,10 @@ from tests.compat.recorded import (
 EVENT_S = 15.0  # for an event that was recorded
 LATE_S = 2.0  # the same, after one has already failed to come
 SETTLE_S = 0.1  # offers that fit nothing are declined after this time without a new one
+WHOLE_S = 0.5  # for the parts of an agent to be free again
+WHOLE = (4.0, 4096.0)  # cpus and memory of every recorded agent
 SILENCE_S = 0.3  # nothing comes within this time where nothing was recorded
+HEARTBEAT = '{"type":"HEARTBEAT"}'
 IGNORED_HEADERS = ("date", "content-length")
 
 
@@ -50,15 +54,14 @@ class Unplayed(Exception):
 class Arrivals:
     """What came on one stream and was not matched yet, by kind."""
 
-    def __init__(self, stream: Stream, stream_id: str) -> None:
+    def __init__(self, stream: Stream, stream_id: str, *, all_heartbeats: bool) -> None:
         self.stream = stream
         self.stream_id = stream_id
         self.by_kind: dict[str, list[Json]] = {}
         self.offers: list[Json] = []
         self.first: str | None = None
         self.heartbeats = 0
-        self.declined: set[str] = set()
-        self.order: list[str] = []
+        self.all_heartbeats = all_heartbeats  # the recordings leave out all but the first
 
     def read(self, until: float) -> bool:
         """Take one more event; False when the stream has ended. Raises TimeoutError at `until`."""
@@ -68,7 +71,7 @@ class Arrivals:
         event = parse(record)
         kind = kind_of(event)
         self.first = self.first or kind
-        if kind == "HEARTBEAT" and self.heartbeats:
+        if kind == "HEARTBEAT" and self.heartbeats and not self.all_heartbeats:
             return True
         self.heartbeats += kind == "HEARTBEAT"
         if kind == "OFFERS":
@@ -91,40 +94,47 @@ class Arrivals:
 
 
 class Player:
-    """Plays steps; `before` holds what is done outside HTTP, by step."""
+    """Plays the steps of scenarios, one after the other, on the streams that they share."""
 
     def __init__(
         self,
-        steps: Sequence[Step],
         ports: Mapping[int, int],
-        names: Names,
-        before: Mapping[int, Callable[[Player], None]] | None = None,
+        places: Mapping[str, str],
+        known: Names,
+        absent: Callable[[Step, str], bool] = lambda step, path: False,
     ) -> None:
-        self.steps = steps
         self.ports = ports
-        self.names = names
+        self._absent = absent  # what is known not to come is not waited for
+        self.places = places  # recorded paths and what they are here
+        self.names = known
         self.findings: list[Finding] = []
         self.played: list[Step] = []
         self.streams: dict[str, Arrivals] = {}
-        self._before = before or {}
+        self.steps: Sequence[Step] = ()
+        self._done: set[tuple[str, int, int]] = set()  # events that were taken ahead of their step
         self._late = False
 
-    def play(self) -> None:
-        """Play all steps; what differs is in `findings`."""
+    def play(self, steps: Sequence[Step], before: Mapping[int, Callable[[], None]]) -> None:
+        """Play all steps, doing what belongs `before` each; what differs is in `findings`."""
+        self.steps = steps
+        step = steps[0]
         try:
-            for index, step in enumerate(self.steps):
-                if step.step in self._before:
-                    self._before[step.step](self)
+            for index, step in enumerate(steps):
+                if step.step in before:
+                    before[step.step]()
                 if step.is_exchange:
                     self._close_unused(index)
                     self._play(step)
                     self.played.append(step)
-            self._nothing_more()
-        except (Unknown, Unplayed) as error:
-            self._find(self.steps[-1], Problem("scenario", "played to its end", f"stopped: {error!r}"))
-        finally:
-            for arrivals in self.streams.values():
-                arrivals.stream.connection.close()
+        except (Unknown, Unplayed, AssertionError) as error:
+            stopped = f"stopped: {type(error).__name__} {error}"
+            self._find(step, Problem("scenario", "played to its end", stopped))
+
+    def end(self) -> None:
+        """After the last step nothing may be left that was not recorded."""
+        self._nothing_more()
+        for label in list(self.streams):
+            self.cut(label)
 
     def cut(self, label: str) -> None:
         """Close the connection of a stream; no more is expected of it."""
@@ -142,6 +152,7 @@ class Player:
 
     def _exchange(self, step: Step, request: Request, recorded: Response) -> None:
         connection = Connection(self._port(request))
+        self._learn(request)
         headers = [(name, self._filled(value)) for name, value in request.headers]
         body = None if request.body is None else body_bytes(self._filled(request.body))
         connection.send(request.method, self._filled(request.path), headers, body)
@@ -157,7 +168,10 @@ class Player:
             step.stream is not None or recorded.ended is not None or recorded.body is None
         ):
             stream_id = dict(_lower(got.headers)).get("mesos-stream-id", "")
-            self._opened(step, recorded, Arrivals(Stream(connection), stream_id))
+            beats = step.name == "subscribe-and-heartbeats"
+            self._opened(
+                step, recorded, Arrivals(Stream(connection), stream_id, all_heartbeats=beats)
+            )
             return
         content = connection.body(got, request.method)
         connection.close()
@@ -186,8 +200,8 @@ class Player:
     ) -> None:
         wanted = recorded.body or ""
         if headers.get("content-type") == "application/json" and wanted[:1] in ("{", "["):
-            text = self._ported(wanted)
-            self._problems(step, compare(parse(text), parse(content), self.names, "body"))
+            known, got = self._ours(parse(self._ported(wanted)), parse(content))
+            self._problems(step, compare(known, got, self.names, "body"))
             return
         if wanted.startswith("base64:"):
             if body_bytes(wanted) != content:
@@ -197,9 +211,26 @@ class Player:
         if not self.names.matches(self._ported(wanted), text):
             self._find(step, Problem("body", wanted, text))
 
+    def _ours(self, recorded: Json, got: Json) -> tuple[Json, Json]:
+        """Lists of tasks and frameworks without those of the scenarios before."""
+        if not isinstance(recorded, dict) or not isinstance(got, dict):
+            return recorded, got
+        values = {v for name, v in self.names.values.items() if name.startswith("<FRAMEWORK_")}
+        for key, owner in (("tasks", "framework_id"), ("frameworks", "id"), ("completed_frameworks", "id")):
+            one, other = recorded.get(key), got.get(key)
+            if isinstance(one, list) and isinstance(other, list):
+                recorded = {
+                    **recorded,
+                    key: [item for item in one if str(member(item, owner)) in self.names.values],
+                }
+                got = {**got, key: [item for item in other if member(item, owner) in values]}
+        return recorded, got
+
     def _expect(self, step: Step, arrivals: Arrivals, events: Sequence[str]) -> None:
         offers: list[Json] = []
-        for text in events:
+        for number, text in enumerate(events):
+            if (step.name, step.step, number) in self._done:
+                continue
             if text in (END, CUT):
                 self._expect_end(step, arrivals, text)
                 continue
@@ -212,15 +243,16 @@ class Player:
                 self._expect_event(step, arrivals, event)
         if offers:
             self._expect_offers(step, arrivals, offers)
-        if not events:
+        if not {*events} - {HEARTBEAT}:
             self._silence(step, arrivals)
 
     def _expect_event(self, step: Step, arrivals: Arrivals, recorded: Json) -> None:
         kind = names_in(kind_of(recorded), self.names)
-        got = arrivals.wait(kind, self._deadline())
+        known = self._absent(step, f"event {kind}")
+        got = arrivals.wait(kind, time.monotonic() + SILENCE_S if known else self._deadline())
         if got is None:
             others = sorted(name for name, some in arrivals.by_kind.items() if some)
-            self._late = True
+            self._late = self._late or not known
             self._find(step, Problem(f"event {kind}", "came", f"nothing; there is {others}"))
             return
         self._problems(step, compare(recorded, got, self.names, f"event {kind}"))
@@ -239,7 +271,8 @@ class Player:
 
     def _expect_offers(self, step: Step, arrivals: Arrivals, recorded: list[Json]) -> None:
         """Wait until there are the offers recorded, and claim them."""
-        until = self._deadline()
+        known = self._absent(step, "offer")
+        until = time.monotonic() + SILENCE_S if known else self._deadline()
         missing = list(recorded)
         while missing:
             missing = [offer for offer in missing if not self._claim(arrivals, offer)]
@@ -252,7 +285,7 @@ class Player:
                 if time.monotonic() >= until:
                     break
                 self._decline(arrivals)
-        self._late = True
+        self._late = self._late or not known
         for offer in missing:
             trials = [
                 (compare(offer, one, self.names.copy(), "offer"), n)
@@ -281,7 +314,6 @@ class Player:
         first = arrivals.offers[0]
         framework = member(first, "framework_id", "value")
         ids = [member(offer, "id") for offer in arrivals.offers]
-        arrivals.declined |= {str(member(offer, "id", "value")) for offer in arrivals.offers}
         arrivals.offers.clear()
         call: Json = {
             "type": "DECLINE",
@@ -302,9 +334,10 @@ class Player:
                 pass
         except TimeoutError:
             pass
-        for offer in arrivals.offers:
-            self._find(step, Problem("offer", "(none)", json.dumps(offer)))
-        self._decline(arrivals)
+        if step.events_left_out is None:
+            for offer in arrivals.offers:
+                self._find(step, Problem("offer", "(none)", json.dumps(offer)))
+            self._decline(arrivals)
 
     def _nothing_more(self) -> None:
         """After the last step nothing is left that was not recorded; offers may come at any time."""
@@ -339,10 +372,55 @@ class Player:
         self.findings.append(Finding(step, problem))
 
     def _port(self, request: Request) -> int:
-        host = dict(_lower(request.headers)).get("host", "127.0.0.1:15050")
+        at = AGENT_PORT if request.path.startswith("/slave(1)/") else MASTER_PORT
+        host = dict(_lower(request.headers)).get("host", f"127.0.0.1:{at}")
         return self.ports[int(host.rpartition(":")[2])]
 
+    def _learn(self, request: Request) -> None:
+        """Take from the streams what this request needs and no step before it has told."""
+        if request.body is None:
+            return
+        for name in sorted(set(PLACEHOLDER.findall(request.body)) - set(self.names.values)):
+            if name.startswith("<UUIDB64_") and '"ACKNOWLEDGE"' in request.body:
+                self._learn_update(name)
+            elif name.startswith("<OFFER_") and any(step.events_left_out for step in self.steps):
+                self._learn_offer(name)
+
+    def _learn_update(self, name: str) -> None:
+        """An acknowledgement stands before the update that was recorded with others."""
+        for step in self.steps:
+            for number, text in enumerate(step.events or ()):
+                event = parse(self._ported(text)) if name in text else None
+                if event is None or not kind_of(event).startswith("UPDATE "):
+                    continue
+                arrivals = self.streams.get(step.stream or "")
+                if arrivals is not None:
+                    self._done.add((step.name, step.step, number))
+                    self._expect_event(step, arrivals, event)
+                return
+
+    def _learn_offer(self, name: str) -> None:
+        """The recording left the offers out: the next one, of a whole agent if that comes soon."""
+        (arrivals,) = self.streams.values()
+        until = time.monotonic() + WHOLE_S
+        while True:
+            whole = [offer for offer in arrivals.offers if _size(offer) == WHOLE]
+            if whole or (arrivals.offers and time.monotonic() > until):
+                best = max(whole or arrivals.offers, key=_size)
+                arrivals.offers.remove(best)
+                self.names.values[name] = str(member(best, "id", "value"))
+                return
+            try:
+                if not arrivals.read(time.monotonic() + SETTLE_S / 2):
+                    raise Unplayed(f"the stream ended before {name}")
+            except TimeoutError:
+                if time.monotonic() > until + EVENT_S:
+                    raise Unplayed(f"{name} never came") from None
+                self._decline(arrivals)
+
     def _ported(self, text: str) -> str:
+        for recorded, real in self.places.items():
+            text = text.replace(recorded, real)
         for recorded, real in self.ports.items():
             text = text.replace(str(recorded), str(real))
         return text
@@ -360,6 +438,18 @@ def kind_of(event: Json) -> str:
         case "RESCIND":
             return f"RESCIND {member(event, 'rescind', 'offer_id', 'value')}"
     return kind
+
+
+def _size(offer: Json) -> tuple[float, float]:
+    """The cpus and the memory of an offer."""
+    resources = member(offer, "resources")
+    assert isinstance(resources, list)
+    sums = {"cpus": 0.0, "mem": 0.0}
+    for one in resources:
+        name, value = member(one, "name"), member(one, "scalar", "value")
+        if isinstance(name, str) and name in sums and isinstance(value, (int, float)):
+            sums[name] += value
+    return sums["cpus"], sums["mem"]
 
 
 def _lower(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

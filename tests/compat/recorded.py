@@ -53,6 +53,7 @@ class Step(Struct, frozen=True):
     request: Request | None = None
     response: Response | None = None
     events: tuple[str, ...] | None = None
+    events_left_out: str | None = None  # a kind of event that came and was not recorded
     case: str | None = None
     raw_request: str | None = None
     raw_response: str | None = None

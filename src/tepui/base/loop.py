@@ -60,6 +60,7 @@ class CoreLoop(Generic[Event, Record, Action]):
         self._clock_ms = clock_ms
         self._waiting: deque[Event] = deque()
         self._busy = False  # a turn is scheduled, or its save is under way
+        self._closed = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ms: int | None = None
         self._last_ms = 0
@@ -79,6 +80,8 @@ class CoreLoop(Generic[Event, Record, Action]):
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
+        if self._closed:
+            return
         try:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
             self._last_ms = max(self._last_ms, self._clock_ms())  # never backwards for a core
@@ -99,6 +102,8 @@ class CoreLoop(Generic[Event, Record, Action]):
 
     def _finish(self, effects: Step[Record, Action]) -> None:
         self._act(effects.then)
+        if self._closed:
+            return
         self._busy = False
         due_ms = self._next_ms()
         if self._waiting or (due_ms is not None and due_ms <= self._last_ms):
@@ -121,8 +126,8 @@ class CoreLoop(Generic[Event, Record, Action]):
         self.wake()
 
     def close(self) -> None:
-        """Take no further turn."""
-        self._busy = True
+        """Take no further turn; one whose save is under way is still acted on."""
+        self._closed = self._busy = True
         self._set_alarm(None)
 
 

@@ -6,6 +6,7 @@ a test, a simulation and a daemon pass time in the same way. A shell asks `next_
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
@@ -38,15 +39,19 @@ class Timers(Generic[Event]):
             self._heap = [entry for entry in self._heap if entry[1] in self._events]
             heapify(self._heap)
 
-    def take_due(self, now_ms: int) -> list[Event]:
-        """Remove and return what is due at `now_ms`, in order."""
-        due: list[Event] = []
+    def take_due(self, now_ms: int) -> Iterator[Event]:
+        """What is due at `now_ms`, in order, each removed as it is taken.
+
+        What the handler of one cancels is not taken any more; what it sets, not before the next
+        call.
+        """
+        due: list[int] = []
         while self._heap and self._heap[0][0] <= now_ms:
-            _, timer = heappop(self._heap)
+            due.append(heappop(self._heap)[1])
+        for timer in due:
             event = self._events.pop(timer, None)
             if event is not None:
-                due.append(event)
-        return due
+                yield event
 
     def next_ms(self) -> int | None:
         """When the next timer is due; None without one."""

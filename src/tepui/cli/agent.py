@@ -9,8 +9,8 @@ from tepui.cli.daemon import (
     read_daemon_flags,
     run_daemon,
     set_up_logs,
-    warn_of_open_port,
 )
+from tepui.cli.options import warn_of_open_port
 
 
 @click.command("agent", context_settings=RAW_ARGUMENTS, add_help_option=False)

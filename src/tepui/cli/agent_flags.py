@@ -5,13 +5,11 @@ Source: Mesos docs/configuration/agent.md.
 
 from __future__ import annotations
 
-import socket
-
 from tepui.agent.daemon.options import AgentOptions
 from tepui.base.errors import Refused
 from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
 from tepui.cli.flags import Flag, Group, Kind, Values
-from tepui.cli.master_flags import checked_port, parse_domain
+from tepui.cli.master_flags import HOSTNAME_LOOKUP, checked_port, hostname_of, parse_domain
 
 OPENING = (
     "An agent offers this machine's resources to the master and runs the tasks. It listens on "
@@ -27,12 +25,7 @@ GROUPS = (
             Flag("ip", Kind.TEXT, "127.0.0.1", "Address to listen on; 0.0.0.0: every one."),
             Flag("port", Kind.INTEGER, "5051", "Port to listen on; 0: any that is free."),
             Flag("hostname", Kind.TEXT, None, "Name of the machine in offers."),
-            Flag(
-                "hostname_lookup",
-                Kind.SWITCH,
-                "true",
-                "Without --hostname: name the machine as the system does, not by its address.",
-            ),
+            HOSTNAME_LOOKUP,
             Flag("advertise_ip", Kind.TEXT, None, "Address told to others, behind a NAT."),
             Flag("advertise_port", Kind.INTEGER, None, "Port told to others, behind a NAT."),
         ),
@@ -175,7 +168,7 @@ def agent_options(values: Values, log_file: str | None) -> AgentOptions:
         port=checked_port("port", values.set_integer("port")),
         advertise_ip=values.text("advertise_ip"),
         advertise_port=values.integer("advertise_port"),
-        hostname=_hostname(values),
+        hostname=hostname_of(values),
         resources=values.text("resources"),
         attributes=values.text("attributes") or "",
         default_role=values.required("default_role"),
@@ -196,16 +189,3 @@ def agent_options(values: Values, log_file: str | None) -> AgentOptions:
         log_file=log_file,
         flags=values.as_text(),
     )
-
-
-def _hostname(values: Values) -> str | None:
-    """The given name, or the machine's; None means the address.
-
-    On loopback the machine's name would lead others to an address that does not listen.
-    """
-    if given := values.text("hostname"):
-        return given
-    ip = values.text("advertise_ip") or values.required("ip")
-    if not values.switch("hostname_lookup") or ip.startswith("127.") or ip == "::1":
-        return None
-    return socket.gethostname()

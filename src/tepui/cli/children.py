@@ -23,6 +23,7 @@ from msgspec import Struct
 PR_SET_CHILD_SUBREAPER = 36
 KILLED_S_MAX = 5.0  # for a killed process to be gone
 KILLED_RETRY_S = 0.005
+ASKED_S_MAX = 1.0  # for a process that was asked to end; then it is killed
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -115,16 +116,24 @@ class Children:
         self._send(children, signal.SIGKILL)
         self._wait_until(lambda: all(child.status is not None for child in children), KILLED_S_MAX)
 
-    def kill_descendants(self, except_for: Sequence[Child]) -> bool:
-        """Kill whatever runs below this process, again until nothing new shows; False: some stayed."""
+    def end_descendants(self, except_for: Sequence[Child]) -> bool:
+        """End whatever runs below this process, until nothing new shows; False: some stayed.
+
+        They are asked first: a launcher whose agent was killed still tidies up.
+        """
         spared = {child.pid for child in except_for}
-        deadline = time.monotonic() + KILLED_S_MAX
+        asked: set[int] = set()
+        started = time.monotonic()
         while found := descendants(os.getpid(), spared):
-            if time.monotonic() > deadline:
+            elapsed_s = time.monotonic() - started
+            if elapsed_s > ASKED_S_MAX + KILLED_S_MAX:
                 return False
+            number = signal.SIGKILL if elapsed_s > ASKED_S_MAX else signal.SIGTERM
             for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                if number == signal.SIGKILL or pid not in asked:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+            asked.update(found)
             self.wait(KILLED_RETRY_S)
         return True
 

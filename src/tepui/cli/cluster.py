@@ -37,8 +37,14 @@ class Plan(Struct, frozen=True):
 
     @property
     def master(self) -> str:
-        """host:port of the master."""
-        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+        """host:port of the master, as this machine reaches it."""
+        ip = self.reachable_ip
+        return f"[{ip}]:{self.port}" if ":" in ip else f"{ip}:{self.port}"
+
+    @property
+    def reachable_ip(self) -> str:
+        """An address to connect to: what listens on every address has no one of its own."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.ip, self.ip)
 
 
 class Failed(Exception):
@@ -99,7 +105,7 @@ class Cluster:
         agents = [child for child in self._agents if child.status is None]
         self.children.end(agents, signal.SIGTERM, AGENT_END_S_MAX)
         master = [] if self._master is None else [self._master]
-        if not self.children.kill_descendants(except_for=master):
+        if not self.children.end_descendants(except_for=master):
             click.echo("tepui up: some processes of tasks do not end", err=True)
         self.children.end(master, signal.SIGTERM, MASTER_END_S_MAX)
         self.children.close()
@@ -143,7 +149,7 @@ def prepare(plan: Plan) -> None:
 
 def registered_agents(plan: Plan) -> int:
     """How many agents the master knows; 0 while it does not answer."""
-    connection = http.client.HTTPConnection(plan.ip, plan.port, timeout=1.0)
+    connection = http.client.HTTPConnection(plan.reachable_ip, plan.port, timeout=1.0)
     try:
         connection.request(
             "POST",

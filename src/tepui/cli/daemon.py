@@ -17,7 +17,6 @@ from tepui.base.errors import Refused
 from tepui.cli.flags import Flag, Group, Kind, Values, read_flags
 from tepui.cli.flags_help import flags_help
 
-LOOPBACK = ("127.", "::1", "localhost")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
 
@@ -59,16 +58,6 @@ def read_daemon_flags(
     for note in values.notes:
         click.echo(f"tepui {name}: warning: {note}", err=True)
     return values
-
-
-def warn_of_open_port(name: str, ip: str) -> None:
-    """Say that a port which others can reach is open to them."""
-    if not ip.startswith(LOOPBACK):
-        click.echo(
-            f"tepui {name}: warning: listening on {ip} without authentication: "
-            "whoever reaches the port may run commands",
-            err=True,
-        )
 
 
 def set_up_logs(name: str, values: Values) -> str | None:

@@ -22,7 +22,7 @@ def ls(*, with_ended: bool, master: str, as_json: bool) -> None:
     """List the frameworks."""
     from tepui.cli.connect import get_cluster
     from tepui.cli.listing import age, framework_rows, mib
-    from tepui.cli.tables import print_json, print_table
+    from tepui.cli.tables import print_json, print_table, shown_id
 
     cluster = get_cluster(master)
     rows = framework_rows(cluster, cluster.frameworks, ended=False)
@@ -43,7 +43,7 @@ def ls(*, with_ended: bool, master: str, as_json: bool) -> None:
                 f"{row.cpus:g}",
                 mib(row.mem_mib),
                 age(row.since),
-                row.id,
+                shown_id(row.id),
             )
             for row in rows
         ],

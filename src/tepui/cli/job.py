@@ -25,6 +25,7 @@ EXIT_NOT_EXECUTABLE = 126  # these two as shells have them
 EXIT_NOT_FOUND = 127
 EXIT_SIGNALLED = 128  # and the number of the signal, as shells have it
 LAUNCHED_PER_CALL_MAX = 1_000
+INSTANCE_VARIABLE = "TEPUI_INSTANCE"  # tells a task which of the job's it is, from 1
 
 _EXITED = re.compile(r"[Cc]ommand exited with status (\d+)")
 _SIGNALLED = re.compile(r"[Cc]ommand terminated with signal (.+?)(?: \(core dumped\))?")
@@ -176,7 +177,8 @@ class Job:
         self, piece: Piece, agent_id: mesos.AgentID, using: tuple[mesos.Resource, ...]
     ) -> mesos.TaskInfo:
         shape = self.shape
-        info = command(piece.line, env=shape.env, uris=shape.uris, user=shape.user)
+        env = {INSTANCE_VARIABLE: str(piece.index), **shape.env}
+        info = command(piece.line, env=env, uris=shape.uris, user=shape.user)
         return structs.replace(
             command_task(piece.task_id, agent_id, piece.line, using=using), command=info
         )

@@ -5,6 +5,8 @@ Source: Mesos docs/configuration/master.md.
 
 from __future__ import annotations
 
+import socket
+
 from tepui.base.errors import Refused
 from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
 from tepui.cli.flags import Flag, Group, Kind, Values
@@ -21,13 +23,21 @@ OPENING = (
 IN_MEMORY = "in_memory"
 SEVERAL_MASTERS = "several masters (ZooKeeper) come in a later version: leave it out to run one"
 
+HOSTNAME_LOOKUP = Flag(
+    "hostname_lookup",
+    Kind.SWITCH,
+    "true",
+    "Without --hostname: the name that the system has, not the address.",
+)
+
 GROUPS = (
     Group(
         "Address",
         (
             Flag("ip", Kind.TEXT, "127.0.0.1", "Address to listen on; 0.0.0.0: every one."),
             Flag("port", Kind.INTEGER, "5050", "Port to listen on; 0: any that is free."),
-            Flag("hostname", Kind.TEXT, None, "Name told to others; without it the address."),
+            Flag("hostname", Kind.TEXT, None, "Name told to others."),
+            HOSTNAME_LOOKUP,
             Flag("advertise_ip", Kind.TEXT, None, "Address told to others, behind a NAT."),
             Flag("advertise_port", Kind.INTEGER, None, "Port told to others, behind a NAT."),
         ),
@@ -145,7 +155,7 @@ def master_options(values: Values, log_file: str | None) -> MasterOptions:
     return MasterOptions(
         ip=values.required("ip"),
         port=checked_port("port", port),
-        hostname=values.text("hostname"),
+        hostname=hostname_of(values),
         advertise_ip=values.text("advertise_ip"),
         advertise_port=values.integer("advertise_port"),
         work_dir=values.text("work_dir"),
@@ -187,6 +197,19 @@ def checked_port(name: str, port: int) -> int:
     if not 0 <= port <= 65535:
         raise Refused(f"flag --{name}: '{port}': expected 0 to 65535")
     return port
+
+
+def hostname_of(values: Values) -> str | None:
+    """The given name, or the machine's; None means the address.
+
+    On loopback the machine's name would lead others to an address that does not listen.
+    """
+    if given := values.text("hostname"):
+        return given
+    ip = values.text("advertise_ip") or values.required("ip")
+    if not values.switch("hostname_lookup") or ip.startswith("127.") or ip == "::1":
+        return None
+    return socket.gethostname()
 
 
 def parse_domain(text: str | None) -> mesos.DomainInfo | None:

@@ -19,7 +19,7 @@ def ls(*, master: str, as_json: bool) -> None:
     """List the machines, with what of them is used."""
     from tepui.cli.connect import get_cluster
     from tepui.cli.listing import age, mib, node_rows
-    from tepui.cli.tables import print_json, print_table
+    from tepui.cli.tables import print_json, print_table, shown_id
 
     rows = node_rows(get_cluster(master))
     if as_json:
@@ -37,7 +37,7 @@ def ls(*, master: str, as_json: bool) -> None:
                 f"{mib(row.mem_used_mib)}/{mib(row.mem_mib)}",
                 age(row.since),
                 row.attributes,
-                row.id,
+                shown_id(row.id),
             )
             for row in rows
         ],

@@ -73,7 +73,7 @@ def command(
     One word is a line for the shell ('date | wc'); several are a program and its arguments. The
     output of one task is shown as it comes, that of several as each task ends. The exit code is
     the command's, 128+N for signal N, 124 after the timeout, 125 when it could not be run; of
-    several tasks the largest.
+    several tasks the largest. Each task finds its number, from 1, in $TEPUI_INSTANCE.
     """
     from tepui.cli.connect import no_master
     from tepui.cli.job import EXIT_NOT_RUN, Job, Line, Shape

@@ -91,7 +91,8 @@ class Runner:
             self._catch_signals(client)
             try:
                 await self._until_done(client)
-                await asyncio.gather(*self._outputs)
+                if not self._left.is_set():
+                    await asyncio.gather(*self._outputs)
             finally:
                 for task in (*background, *self._outputs):
                     task.cancel()
@@ -201,36 +202,40 @@ class Runner:
         """Say why nothing runs: at once if it never will, later whatever the master finds."""
         await self._subscribed.wait()
         await asyncio.sleep(TOO_LARGE_S)
-        if self._is_stuck():
-            await self._say_too_large()
+        if self._is_stuck() and await self._say_too_large():
+            return
         await asyncio.sleep(WHY_S - TOO_LARGE_S)
         said: list[str] = []
         while True:
             if self._is_stuck() and client.framework_id is not None:
-                with contextlib.suppress(SdkError):
-                    shape = self._job.shape
-                    async with OperatorClient(self._options.master) as master:
-                        lines = await why_waiting(master, client.framework_id, shape)
-                    if lines and lines != said:
-                        for line in lines:
-                            self._show.say(line)
-                        said = lines
+                lines = await self._why(client.framework_id)
+                if lines != said:
+                    for line in lines:
+                        self._show.say(line)
+                    said = lines
             await asyncio.sleep(WHY_AGAIN_S)
 
-    async def _say_too_large(self) -> None:
+    async def _why(self, framework_id: str) -> list[str]:
+        with contextlib.suppress(SdkError):
+            async with OperatorClient(self._options.master) as master:
+                return await why_waiting(master, framework_id, self._job.shape)
+        return []
+
+    async def _say_too_large(self) -> bool:
+        """Say what no machine will ever have enough of; False when there is no such thing."""
         with contextlib.suppress(SdkError):
             async with OperatorClient(self._options.master) as master:
                 agents = (await master.get_agents()).agents
             if not agents:
                 self._show.say("waiting: no agent has registered with the master")
-                return
-            for name, wanted, most in too_large(
-                self._job.shape, [agent.total_resources for agent in agents]
-            ):
+                return False
+            found = too_large(self._job.shape, [agent.total_resources for agent in agents])
+            for name, wanted, most in found:
                 self._show.say(
-                    f"waiting: each task asks for {wanted:g} {name}, the largest machine "
-                    f"has {most:g}"
+                    f"waiting: each task asks for {wanted:g} {name}, the largest agent has {most:g}"
                 )
+            return bool(found)
+        return False
 
     def _is_stuck(self) -> bool:
         job = self._job
@@ -239,7 +244,8 @@ class Runner:
     async def _watch_time(self, client: SchedulerClient) -> None:
         if self._options.timeout_s is not None:
             await asyncio.sleep(self._options.timeout_s)
-            self._show.say(f"not done after {self._options.timeout_s:g} s: killing what runs")
+            what = "killing what runs" if self._job.live() else "giving up"
+            self._show.say(f"not done after {self._options.timeout_s:g} s: {what}")
             self._stop(client, EXIT_TIMEOUT)
 
     def _catch_signals(self, client: SchedulerClient) -> None:

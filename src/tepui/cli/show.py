@@ -85,6 +85,7 @@ class BarShow(PlainShow):
             TextColumn("{task.description}"),
             Elapsed(),
             console=Console(stderr=True, highlight=False),
+            transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )

@@ -17,6 +17,8 @@ from tepui.wire.message import ProtoMessage
 
 PIPE_COLUMNS = 10_000  # lines that go to a program are not folded
 RIGHT = ">"
+LONG_ID = 37  # a UUID and more: those of agents and frameworks
+SHORT_HEX = 4  # digits of the UUID that are left, so that two masters' ids differ
 
 COLOURS = {
     "RUNNING": "green",
@@ -43,6 +45,13 @@ def console() -> Console:
     """Where tables go: as wide as the terminal, or unfolded into a pipe."""
     width = None if sys.stdout.isatty() else PIPE_COLUMNS
     return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def shown_id(one_id: str) -> str:
+    """An id of the master's for a table: on a terminal its end, by which it is found, too."""
+    if len(one_id) < LONG_ID or not sys.stdout.isatty():
+        return one_id
+    return one_id[one_id.rindex("-") - SHORT_HEX :] if "-" in one_id else one_id
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tepui.base.errors import Refused
-from tepui.cli.options import MASTER_DEFAULT
+from tepui.cli.options import MASTER_DEFAULT, warn_of_open_port
 from tepui.cli.ports import free_range, taken_ports
 
 PORT_DEFAULT = 5050
@@ -58,6 +58,7 @@ def command(
         keeps_work_dir=work_dir is not None,
         resources=resources,
     )
+    warn_of_open_port("up", ip)
     cluster = Cluster(plan)
     try:
         cluster.start()

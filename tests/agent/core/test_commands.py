@@ -161,6 +161,9 @@ def test_too_much_memory_fails_the_task_with_the_reason() -> None:
         Source.SOURCE_AGENT,
         "Memory limit exceeded: a lot",
     )
+    assert end.limitation is not None
+    (mem,) = end.limitation.resources
+    assert (mem.name, mem.scalar) == ("mem", mesos.Value.Scalar(32.0))
 
 
 def test_a_uri_that_is_missing_fails_the_task_without_starting_it() -> None:
@@ -245,7 +248,7 @@ def test_the_policy_of_the_kill_comes_before_that_of_the_task() -> None:
     assert without_notes(agent.advance(500)) == [DestroyContainer(container)]
 
 
-def test_a_second_kill_may_shorten_the_grace() -> None:
+def test_a_second_kill_may_shorten_the_grace_but_not_prolong_it() -> None:
     agent = Agent()
     own = mesos.KillPolicy(grace_period=duration(9_000))
     container = agent.run(task_info(kill_policy=own))
@@ -253,6 +256,9 @@ def test_a_second_kill_may_shorten_the_grace() -> None:
     agent.advance(2_000)
     assert agent.hear(link.KillTask("F", "t", None)) == []
     assert agent.hear(link.KillTask("F", "t", mesos.KillPolicy(grace_period=duration(3_000)))) == []
+    assert (
+        agent.hear(link.KillTask("F", "t", mesos.KillPolicy(grace_period=duration(60_000)))) == []
+    )
     assert agent.advance(999) == []
     assert agent.advance(1) == [DestroyContainer(container)]
 
@@ -306,7 +312,7 @@ def test_a_kill_of_what_is_not_here_changes_nothing() -> None:
 
 def test_a_task_that_takes_too_long_fails() -> None:
     agent = Agent()
-    container = agent.run(task_info(max_completion_ms=5_000))
+    container = agent.run(task_info(max_completion_ms=5_000), framework=KILLING)
     assert agent.advance(4_999) == []
     assert agent.advance(1) == [
         SignalContainer(container, signal.SIGTERM),

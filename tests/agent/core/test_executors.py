@@ -267,6 +267,7 @@ def test_a_queued_task_is_killed_at_once_and_its_executor_not_needed() -> None:
     assert agent.put(subscribe(5)) == [
         AcceptExecutor(5),
         SendToExecutor(5, event(Event.Type.SHUTDOWN)),
+        CloseExecutor(5),
     ]
     assert DestroyContainer(container) in agent.advance(5_000)
 
@@ -391,10 +392,28 @@ def test_an_executor_may_come_back_with_what_was_not_acknowledged() -> None:
     assert len(agent.state.frameworks["F"].tasks["t"].pending) == 2
 
 
+def test_a_task_that_never_reached_the_executor_is_lost() -> None:
+    agent = Agent()
+    launched(agent, task("t"), task("u"), task("v"))
+    agent.put(subscribe(5))
+    agent.put(update(6, status(State.TASK_RUNNING, UUIDS[0], "t")))
+    again = subscribe(8)
+    assert again.call.subscribe is not None
+    known = structs.replace(again.call.subscribe, unacknowledged_tasks=(task("u"),))
+    done = agent.put(events.ExecutorSubscribed(8, structs.replace(again.call, subscribe=known)))
+    (lost,) = statuses(done)
+    assert (lost.task_id.value, lost.state, lost.reason) == (
+        "v",
+        State.TASK_LOST,
+        Reason.REASON_AGENT_RESTARTED,
+    )
+
+
 def test_a_second_subscription_closes_the_first() -> None:
     agent = Agent()
     launched(agent)
     agent.put(subscribe(5))
+    agent.put(update(7, status(State.TASK_RUNNING, UUIDS[0])))
     done: list[Action] = agent.put(subscribe(6))
     assert done[:2] == [CloseExecutor(5), AcceptExecutor(6)]
     assert agent.put(events.ExecutorLeft(5)) == []

@@ -95,7 +95,8 @@ class World:
                 case AcceptExecutor(connection=connection):
                     self.connections.append(connection)
                 case CloseExecutor(connection=connection):
-                    self.connections.remove(connection)
+                    if connection in self.connections:
+                        self.connections.remove(connection)
                 case SendToMaster(message=link.StatusUpdated() as update):
                     assert update.status.uuid is not None
                     self.unacknowledged[update.status.uuid] = update

@@ -8,6 +8,7 @@ import io
 import os
 import pwd
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tepui.agent.fetcher.access import may_read
 from tepui.agent.fetcher.fetch import Fetcher, FetchFailed, target_of
 from tepui.wire import mesos
 
@@ -188,16 +190,43 @@ def _deflated(content: bytes) -> bytes:
     return out.getvalue()
 
 
-def test_what_is_fetched_belongs_to_the_user(place: Place) -> None:
+def test_a_user_cannot_fetch_what_it_cannot_read(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can fetch for others")
+    with tempfile.TemporaryDirectory() as open_to_all:
+        os.chmod(open_to_all, 0o755)
+        file = Path(open_to_all) / "file"
+        file.write_text("x")
+        for mode, allowed in ((0o644, True), (0o640, False), (0o604, True), (0o600, False)):
+            file.chmod(mode)
+            assert may_read(file, "nobody") is allowed, oct(mode)
+            assert may_read(file, "root")
+        file.chmod(0o644)
+        os.chmod(open_to_all, 0o700)
+        assert not may_read(file, "nobody")
+        fetcher = Fetcher(timeout_ms=20_000, bytes_max=BYTES_MAX)
+        with pytest.raises(FetchFailed, match="user 'nobody' may not read it"):
+            asyncio.run(fetcher.fetch([URI(value=str(file))], str(tmp_path), "nobody"))
+
+
+def test_a_pipe_is_not_waited_for(place: Place) -> None:
+    os.mkfifo(place.source / "pipe")
+    text = place.failure(URI(value=str(place.source / "pipe")))
+    assert text.endswith("it is not a regular file")
+
+
+def test_what_is_fetched_belongs_to_the_user() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
-    archive = place.file("a.tgz", tar_of({"a/x": b"1"}))
-    place.fetch(
-        URI(value=archive), URI(value=place.file("one"), output_file="s/one"), user="nobody"
-    )
-    nobody = pwd.getpwnam("nobody").pw_uid
-    for name in ("a.tgz", "a/x", "a", "s", "s/one"):
-        assert (place.sandbox / name).stat().st_uid == nobody, name
+    with tempfile.TemporaryDirectory() as open_to_all:
+        os.chmod(open_to_all, 0o755)
+        place = Place(Path(open_to_all))
+        archive = place.file("a.tgz", tar_of({"a/x": b"1"}))
+        one = URI(value=place.file("one"), output_file="s/one")
+        place.fetch(URI(value=archive), one, user="nobody")
+        nobody = pwd.getpwnam("nobody").pw_uid
+        for name in ("a.tgz", "a/x", "a", "s", "s/one"):
+            assert (place.sandbox / name).stat().st_uid == nobody, name
 
 
 @pytest.mark.real

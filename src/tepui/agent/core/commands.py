@@ -21,12 +21,11 @@ from tepui.agent.core.environment import environment_of, user_of
 from tepui.agent.core.events import CompletionTimeReached
 from tepui.agent.core.limits import limits_of
 from tepui.agent.core.reports import describe_status, say, task_of
-from tepui.agent.core.state import Command, Ending, Executor, Framework, Phase, State
+from tepui.agent.core.state import Command, Executor, Framework, Phase, State
 from tepui.wire import mesos
 
 COMMAND_SHOWN_MAX = 15  # characters of a command in its executor's name (Mesos: slave.cpp)
 
-MEMORY = mesos.TaskStatus.Reason.REASON_CONTAINER_LIMITATION_MEMORY
 OVERDUE = mesos.TaskStatus.Reason.REASON_MAX_COMPLETION_TIME_REACHED
 
 
@@ -110,7 +109,7 @@ def exited(
     if executor.tasks and executor.ending is None:
         text = "Command " + describe_status(status)
         if memory_exceeded is not None and command.kill is None:
-            executor.ending = Ending(mesos.TaskState.TASK_FAILED, MEMORY, memory_exceeded)
+            executor.ending = lives.out_of_memory(executor, memory_exceeded)
         elif command.overdue:
             say(
                 state,

@@ -44,9 +44,15 @@ def environment_of(
 
 
 def own_variables(command: mesos.CommandInfo) -> dict[str, str]:
-    """The variables that the command itself sets. Secrets are not resolved by this agent."""
-    given = () if command.environment is None else command.environment.variables
-    return {one.name: one.value for one in given if one.value is not None}
+    """The variables that the command itself sets, secrets given by value included."""
+    variables: dict[str, str] = {}
+    for one in () if command.environment is None else command.environment.variables:
+        if one.type is mesos.Environment.Variable.Type.SECRET:
+            if one.secret is not None and one.secret.value is not None:
+                variables[one.name] = one.secret.value.data.decode("utf-8", "replace")
+        elif one.value is not None:
+            variables[one.name] = one.value
+    return variables
 
 
 def shutdown_grace_ms(state: State, executor: Executor) -> int:

@@ -162,18 +162,25 @@ def executor_subscribed(
         return
     framework, executor = found
     assert event.call.subscribe is not None
+    if executor.phase in (Phase.TERMINATING, Phase.TERMINATED):
+        shutdown = api.Event(type=api.Event.Type.SHUTDOWN)
+        step.then.append(AcceptExecutor(event.connection))
+        step.then.append(SendToExecutor(event.connection, shutdown))
+        step.then.append(CloseExecutor(event.connection))
+        return
     if executor.connection is not None:  # a newer stream takes the place of the older
         step.then.append(CloseExecutor(executor.connection))
         del state.connections[executor.connection]
     executor.connection = event.connection
     state.connections[event.connection] = executor.container_id
     step.then.append(AcceptExecutor(event.connection))
-    if executor.phase in (Phase.TERMINATING, Phase.TERMINATED):
-        _send(executor, api.Event(type=api.Event.Type.SHUTDOWN), step)
-        return
     state.timers.cancel(executor.registration_timer)
     executor.registration_timer = None
     executor.phase = Phase.RUNNING
+    _schedule_heartbeat(state, executor, now_ms)
+    if not executor.ever_sent and not executor.queued:
+        shut_down(state, executor, now_ms, step)  # its tasks were killed before it came
+        return
     subscribed = api.Event.Subscribed(
         executor_info=executor.info,
         framework_info=framework.info,
@@ -184,10 +191,8 @@ def executor_subscribed(
     for update in event.call.subscribe.unacknowledged_updates:
         if _fault_of_update(event.call, update.status) is None:
             _take_update(state, framework, executor, update.status, now_ms, step)
-    _schedule_heartbeat(state, executor, now_ms)
-    if not executor.ever_sent and not executor.queued:
-        shut_down(state, executor, now_ms, step)  # its tasks were killed before it came
-        return
+    known = {task.task_id.value for task in event.call.subscribe.unacknowledged_tasks}
+    _give_up_unknown(state, framework, executor, known, now_ms, step)
     _deliver(state, framework, executor, step)
 
 
@@ -273,6 +278,25 @@ def _refuse(
         task = Task(info, executor.id)
         framework.tasks[task.id] = task
         updates.report_from_agent(state, framework, task, task_state, reason, text, now_ms, step)
+
+
+def _give_up_unknown(
+    state: State,
+    framework: Framework,
+    executor: Executor,
+    known: set[str],
+    now_ms: int,
+    step: AgentStep,
+) -> None:
+    """What was sent on a stream that broke, and never came there, is lost."""
+    for task_id in executor.tasks:
+        task = framework.tasks[task_id]
+        is_sent = task_id not in executor.queued and task_id not in known
+        if is_sent and task.state is mesos.TaskState.TASK_STAGING:
+            reason = mesos.TaskStatus.Reason.REASON_AGENT_RESTARTED  # Mesos knows no nearer one
+            text = "The executor does not know the task"
+            lost = updates.lost_state(framework)
+            updates.report_from_agent(state, framework, task, lost, reason, text, now_ms, step)
 
 
 def _deliver(state: State, framework: Framework, executor: Executor, step: AgentStep) -> None:

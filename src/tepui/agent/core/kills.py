@@ -67,7 +67,7 @@ def kill_command(
 ) -> None:
     """The command is ending. `policy` is that of the KILL; the task's own comes second.
 
-    A second kill can only change when the grace period ends.
+    A second kill can only make the grace period shorter.
     """
     command = executor.command
     assert command is not None
@@ -81,19 +81,19 @@ def kill_command(
                 executor.ending = KILLED_DURING_LAUNCH
                 step.then.append(DestroyContainer(executor.container_id))
         case Phase.RUNNING if command.kill is None:
-            if framework.has(mesos.FrameworkInfo.Capability.Type.TASK_KILLING_STATE):
-                healthy = False if command.unhealthy else None
-                killing = mesos.TaskState.TASK_KILLING
-                say(state, framework, executor, killing, now_ms, step, healthy=healthy)
+            is_told = framework.has(mesos.FrameworkInfo.Capability.Type.TASK_KILLING_STATE)
+            if is_told and not command.overdue:
+                say(state, framework, executor, mesos.TaskState.TASK_KILLING, now_ms, step)
             probes.end(state, command, step)
             step.then.append(SignalContainer(executor.container_id, signal.SIGTERM))
-            command.kill = _kill(
-                state, executor, now_ms, _grace_ms(framework, executor, policy), now_ms
-            )
-        case Phase.RUNNING if policy is not None and command.kill is not None:
-            state.timers.cancel(command.kill.timer)
             grace_ms = _grace_ms(framework, executor, policy)
-            command.kill = _kill(state, executor, command.kill.since_ms, grace_ms, now_ms)
+            command.kill = _kill(state, executor, now_ms, now_ms + grace_ms)
+        case Phase.RUNNING if command.kill is not None:
+            kill = command.kill
+            until_ms = max(now_ms, kill.since_ms + _grace_ms(framework, executor, policy))
+            if until_ms < kill.until_ms:
+                state.timers.cancel(kill.timer)
+                command.kill = _kill(state, executor, kill.since_ms, until_ms)
         case _:
             pass
 
@@ -116,9 +116,9 @@ def completion_time_reached(
     kill_command(state, framework, executor, at_once, now_ms, step)
 
 
-def _kill(state: State, executor: Executor, since_ms: int, grace_ms: int, now_ms: int) -> Kill:
+def _kill(state: State, executor: Executor, since_ms: int, until_ms: int) -> Kill:
     due = KillGraceEnded(executor.framework_id, executor.id)
-    return Kill(since_ms, state.timers.set(max(since_ms + grace_ms, now_ms), due))
+    return Kill(since_ms, until_ms, state.timers.set(until_ms, due))
 
 
 def _grace_ms(framework: Framework, executor: Executor, policy: mesos.KillPolicy | None) -> int:

@@ -109,8 +109,7 @@ def container_exited(state: State, event: ContainerExited, now_ms: int, step: Ag
         commands.exited(state, executor, event.status, event.memory_exceeded, now_ms, step)
         return
     if event.memory_exceeded is not None and executor.ending is None:
-        failed = mesos.TaskState.TASK_FAILED
-        executor.ending = Ending(failed, commands.MEMORY, event.memory_exceeded)
+        executor.ending = lives.out_of_memory(executor, event.memory_exceeded)
     lives.executor_ended(state, executor, event.status, now_ms, step)
 
 

@@ -12,6 +12,7 @@ from tepui.agent.core.actions import CloseExecutor, ForgetContainer, Limits, Pre
 from tepui.agent.core.effects import AgentStep, send
 from tepui.agent.core.environment import directory_of, virtual_path_of
 from tepui.agent.core.events import LingerEnded
+from tepui.agent.core.limits import MIB
 from tepui.agent.core.state import (
     COMPLETED_FRAMEWORKS_MAX,
     COMPLETED_TASKS_PER_EXECUTOR_MAX,
@@ -48,6 +49,20 @@ def framework_of(state: State, info: mesos.FrameworkInfo) -> Framework:
         state.frameworks[framework.id] = framework
     framework.info = info
     return framework
+
+
+def out_of_memory(executor: Executor, message: str) -> Ending:
+    """The container was killed for its memory."""
+    limit_mib = (executor.limits.mem_limit_bytes or 0) / MIB
+    mem = mesos.Resource(
+        name="mem", type=mesos.Value.Type.SCALAR, scalar=mesos.Value.Scalar(limit_mib)
+    )
+    return Ending(
+        mesos.TaskState.TASK_FAILED,
+        mesos.TaskStatus.Reason.REASON_CONTAINER_LIMITATION_MEMORY,
+        message,
+        mesos.TaskResourceLimitation(resources=(mem,)),
+    )
 
 
 def begin_executor(
@@ -118,7 +133,15 @@ def executor_ended(
     for task_id in tuple(executor.tasks):
         task = framework.tasks[task_id]
         updates.report_from_agent(
-            state, framework, task, ending.state, ending.reason, ending.message, now_ms, step
+            state,
+            framework,
+            task,
+            ending.state,
+            ending.reason,
+            ending.message,
+            now_ms,
+            step,
+            ending.limitation,
         )
     if state.linked and executor.built_in:
         send(step, link.ExecutorExited(framework.id, executor.id, status, built_in=True))

@@ -114,7 +114,8 @@ class Kill(Struct, frozen=True):
     """A kill that is under way."""
 
     since_ms: int
-    timer: int | None  # of the end of its grace
+    until_ms: int  # the end of its grace
+    timer: int
 
 
 class Command(Struct):
@@ -134,6 +135,7 @@ class Ending(Struct, frozen=True):
     state: mesos.TaskState
     reason: mesos.TaskStatus.Reason
     message: str
+    limitation: mesos.TaskResourceLimitation | None = None
 
 
 class Executor(Struct):

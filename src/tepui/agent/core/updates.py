@@ -78,6 +78,7 @@ def report_from_agent(
     message: str,
     now_ms: int,
     step: AgentStep,
+    limitation: mesos.TaskResourceLimitation | None = None,
 ) -> None:
     """The agent itself says what has become of the task."""
     status = mesos.TaskStatus(
@@ -86,6 +87,7 @@ def report_from_agent(
         message=message,
         source=SOURCE_AGENT,
         reason=reason,
+        limitation=limitation,
     )
     report(state, framework, task, status, now_ms, step)
 

@@ -70,6 +70,7 @@ class Containers:
                 waiting.set_result(exited)
             self.forget(name)
         elif self._limits.pop(name, None) is not None:
+            log.info("container_exited container=%s status=%s", name, exited.wait_status)
             self._put(ContainerExited(name, exited.wait_status, _memory_text(exited)))
         else:
             self.forget(name)
@@ -142,6 +143,7 @@ class Containers:
             return
         for text in started.notes:
             log.warning("container_note container=%s text=%s", name, text)
+        log.info("container_started container=%s pid=%s", name, started.pid)
         exited = self._launching.pop(name)
         self._put(ContainerStarted(name, started.pid))
         if exited is not None:
@@ -185,7 +187,8 @@ class Containers:
 
 def spec_of(action: LaunchContainer) -> ContainerSpec:
     """The container as the runtime wants it. Raises Unsupported."""
-    refuse_images(action.container)
+    refuse_more_than_a_process(action.container)
+    refuse_secret_references(action.command)
     return ContainerSpec(
         container_id=action.container_id,
         argv=argv_of(action.command),
@@ -198,14 +201,28 @@ def spec_of(action: LaunchContainer) -> ContainerSpec:
     )
 
 
-def refuse_images(container: mesos.ContainerInfo | None) -> None:
-    """Raises Unsupported for a container that is more than a process."""
+def refuse_more_than_a_process(container: mesos.ContainerInfo | None) -> None:
+    """Raises Unsupported for images, volumes and networks of its own."""
     if container is None:
         return
     if container.type is mesos.ContainerInfo.Type.DOCKER:
         raise Unsupported("this agent does not run Docker containers")
     if container.mesos is not None and container.mesos.image is not None:
         raise Unsupported("this agent does not run container images")
+    if container.volumes:
+        path = container.volumes[0].container_path
+        raise Unsupported(f"this agent does not mount volumes, as '{path}' asks for")
+    for network in container.network_infos:
+        if network.name is not None:
+            raise Unsupported(f"this agent knows no network '{network.name}'")
+
+
+def refuse_secret_references(command: mesos.CommandInfo) -> None:
+    """Raises Unsupported for a variable that the agent would have to look up."""
+    for one in () if command.environment is None else command.environment.variables:
+        is_secret = one.type is mesos.Environment.Variable.Type.SECRET
+        if is_secret and (one.secret is None or one.secret.value is None):
+            raise Unsupported(f"this agent cannot look up the secret of the variable '{one.name}'")
 
 
 def argv_of(command: mesos.CommandInfo) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from tepui.agent.daemon.shell import Shell
 from tepui.agent.fetcher.fetch import Fetcher
 from tepui.base.ids import Uuids
 from tepui.base.loop import CoreLoop, now_ms
-from tepui.resources import parse_attributes
+from tepui.resources import Resources, parse_attributes
 from tepui.web.files import Files, FilesApi
 from tepui.web.http import Request, Response, text
 from tepui.web.loglevel import LogLevel
@@ -53,21 +53,7 @@ class AgentDaemon:
         attributes = parse_attributes(options.attributes)
         self._listener = listen(options.ip, options.port)
         self.port: int = self._listener.getsockname()[1]
-        ip = options.advertise_ip or _reachable(options.ip)
-        port = options.advertise_port or self.port
-        hostname = options.hostname or ip
-        self.state = State(
-            settings=settings_of(options, ip, port, hostname),
-            info=mesos.AgentInfo(
-                hostname=hostname,
-                port=port,
-                resources=resources.to_wire(role=None, refinement=True),
-                attributes=attributes,
-                domain=options.domain,
-            ),
-            uuids=Uuids(os.urandom(32)),
-            started_ms=now_ms(),
-        )
+        self.state = _state_of(options, self.port, resources, attributes)
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step, save=self._save, act=self._act, next_ms=self.state.timers.next_ms
         )
@@ -108,8 +94,12 @@ class AgentDaemon:
 
     async def start(self) -> None:
         """Serve, and look for the master. Raises HostError when there is no launcher."""
-        await self.containers.clear()
-        await self._server.start()
+        try:
+            await self.containers.clear()
+            await self._server.start()
+        except BaseException:
+            self._listener.close()
+            raise
         capabilities = self._runtime.capabilities()
         if capabilities.unenforced:
             log.warning("limits_unenforced reason=%s", capabilities.unenforced)
@@ -157,6 +147,30 @@ async def run(options: AgentOptions, started: Callable[[int], None] = lambda por
     started(daemon.port)
     await daemon.shell.ended.wait()
     await daemon.stop()
+
+
+def _state_of(
+    options: AgentOptions,
+    port: int,
+    resources: Resources,
+    attributes: tuple[mesos.Attribute, ...],
+) -> State:
+    """The state of an agent that nobody knows yet."""
+    ip = options.advertise_ip or _reachable(options.ip)
+    port = options.advertise_port or port
+    hostname = options.hostname or ip
+    return State(
+        settings=settings_of(options, ip, port, hostname),
+        info=mesos.AgentInfo(
+            hostname=hostname,
+            port=port,
+            resources=resources.to_wire(role=None, refinement=True),
+            attributes=attributes,
+            domain=options.domain,
+        ),
+        uuids=Uuids(os.urandom(32)),
+        started_ms=now_ms(),
+    )
 
 
 def _routes(

@@ -58,6 +58,11 @@ class Shell:
             actions.Note: self._note,
         }
 
+    @property
+    def can_do(self) -> frozenset[type[Action]]:
+        """The kinds of actions that are carried out."""
+        return frozenset(self._actions)
+
     def act(self, decided: list[Action]) -> None:
         """Carry out the actions in order."""
         for action in decided:

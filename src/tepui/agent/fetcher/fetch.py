@@ -2,7 +2,8 @@
 
 `http` and `https` addresses are downloaded; `file://` and plain paths are copied.
 What looks like an archive by its name is extracted beside itself, unless the URI says otherwise or
-wants an executable. Everything fetched belongs to the task's user.
+wants an executable. Everything fetched belongs to the task's user, who must be allowed to read
+what is copied.
 
 Source: Mesos launcher/fetcher.cpp, docs/fetcher.md.
 """
@@ -20,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 from urllib.parse import unquote, urlsplit
 
+from tepui.agent.fetcher.access import may_read
 from tepui.agent.fetcher.archives import ArchiveRefused, extract, is_archive
 from tepui.wire import mesos
 
@@ -62,7 +64,7 @@ class Fetcher:
             if _is_web(source):
                 await self._download(source, target)
             else:
-                await _in_thread(partial(self._copy, source, target))
+                await _in_thread(partial(self._copy, source, target, user))
             if uri.executable:
                 await asyncio.to_thread(_make_executable, target)
             elif uri.extract and is_archive(target.name):
@@ -106,7 +108,9 @@ class Fetcher:
         except TimeoutError:
             raise FetchFailed(f"no byte for {STALL_MS // 1000} s") from None
 
-    def _copy(self, source: str, target: Path, is_stopped: threading.Event) -> None:
+    def _copy(
+        self, source: str, target: Path, user: str | None, is_stopped: threading.Event
+    ) -> None:
         path = Path(unquote(urlsplit(source).path) if source.startswith("file:") else source)
         if not path.is_absolute():
             if self._base is None:
@@ -114,7 +118,12 @@ class Fetcher:
             path = Path(self._base) / path
         if path.is_dir():
             raise FetchFailed("it is a directory")
-        with path.open("rb") as reading, target.open("wb") as writing:
+        # Differs from Mesos, whose fetcher reads as root what its user may not.
+        if user is not None and not may_read(path, user):
+            raise FetchFailed(f"user '{user}' may not read it")
+        # Without O_NONBLOCK a pipe would hold the thread for ever.
+        source_fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(source_fd, "rb") as reading, target.open("wb") as writing:
             if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
                 raise FetchFailed("it is not a regular file")
             if os.fstat(reading.fileno()).st_size > self._bytes_max:

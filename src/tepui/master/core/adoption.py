@@ -10,7 +10,7 @@ from tepui.base.names import ExecutorId, FrameworkId, Role, TaskId
 from tepui.master.core import statuses, tasks
 from tepui.master.core.actions import Effects, SendToAgent
 from tepui.master.core.frameworks import recover_framework
-from tepui.master.core.state import Agent, Executor, Framework, State, Task
+from tepui.master.core.state import TERMINAL_STATES, Agent, Executor, Framework, State, Task
 from tepui.resources import Resources
 from tepui.resources.resources import allocation_role
 from tepui.wire import link, mesos
@@ -47,10 +47,10 @@ def adopt(state: State, agent: Agent, message: link.Reregister, now_ms: int, ste
 def used_by(agent: Agent) -> dict[tuple[FrameworkId, Role], Resources]:
     """What the agent's tasks and executors use, by framework and role."""
     used: dict[tuple[FrameworkId, Role], Resources] = {}
-    running: list[Task | Executor] = [task for task in agent.tasks.values() if not task.terminal]
-    for user in [*running, *agent.every_executor()]:
+    users: list[Task | Executor] = [*agent.tasks.values(), *agent.every_executor()]
+    for user in users:
         key = (user.framework_id, user.role)
-        used[key] = used[key] + user.resources if key in used else user.resources
+        used[key] = used[key] + user.held if key in used else user.held
     return used
 
 
@@ -65,7 +65,7 @@ def _adopt_frameworks(
         if framework_id in state.completed_frameworks:
             step.then.append(SendToAgent(agent.link, link.ShutdownFramework(framework_id)))
         elif framework is None:
-            recover_framework(state, info, now_ms)
+            recover_framework(state, info, now_ms, step)
         elif framework.info != info:
             step.then.append(SendToAgent(agent.link, link.UpdateFramework(framework.info)))
 
@@ -82,7 +82,7 @@ def _adopt_executors(state: State, agent: Agent, message: link.Reregister, now_m
         framework = state.frameworks.get(framework_id)
         if framework is None or executor_id in agent.executors_of(framework_id):
             continue
-        role = Role(allocation_role(info.resources) or framework.roles[0])
+        role = _role_of(info.resources, framework)
         resources = Resources.of(info.resources)
         executor = Executor(
             info=info,
@@ -122,8 +122,8 @@ def _take_in(
     task_id = TaskId(found.task_id.value)
     if task_id in framework.tasks:
         return  # the id was used again elsewhere meanwhile; the agent's one ends by itself
-    role = Role(allocation_role(found.resources) or framework.roles[0])
-    was_unreachable = framework.unreachable_tasks.pop(task_id, None) is not None
+    role = _role_of(found.resources, framework)
+    unreachable = framework.unreachable_tasks.pop(task_id, None)
     task = Task(
         id=task_id,
         framework_id=framework.id,
@@ -136,12 +136,27 @@ def _take_in(
         statuses=found.statuses,
         forwarded=found.status_update_state,
     )
+    if _is_over(agent, found):
+        if unreachable is not None:
+            tasks.add_to_history(state, framework, task)
+        return
     tasks.add_task(state, framework, agent, task, step)
-    if was_unreachable and not task.terminal:
+    if unreachable is not None and not task.terminal:
         status = statuses.latest(
             task, Reason.REASON_AGENT_REREGISTERED, "Unreachable agent re-reregistered", now_ms
         )
         statuses.tell(framework, status, step)
+
+
+def _is_over(agent: Agent, found: mesos.Task) -> bool:
+    """The end of the task is acknowledged, only its agent does not know that yet."""
+    sent_its_end = found.status_update_state in TERMINAL_STATES
+    return sent_its_end and agent.has_acknowledged(found.status_update_uuid)
+
+
+def _role_of(wire: tuple[mesos.Resource, ...], framework: Framework) -> Role:
+    """The role they are allocated to; a guess when they do not say."""
+    return Role(allocation_role(wire) or next(iter(framework.roles), "*"))
 
 
 def _info_of(found: mesos.Task) -> mesos.TaskInfo:

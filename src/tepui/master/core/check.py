@@ -22,8 +22,20 @@ def check(state: State) -> None:
         subscription = state.frameworks[framework_id].subscription
         assert subscription is not None, f"{framework_id} has a stream and no subscription"
         assert subscription.stream == stream, framework_id
-    for link, agent_id in state.agent_by_link.items():
-        assert state.agents[agent_id].link == link, agent_id
+    linked = {agent.link: agent.id for agent in state.agents.values() if agent.link is not None}
+    assert linked == state.agent_by_link
+    assert len(state.timers) == _timers_wanted(state), "a timer is left over, or missing"
+
+
+def _timers_wanted(state: State) -> int:
+    return (
+        len(state.frameworks)  # the heartbeat of its stream, or its failover timeout
+        + len(state.operators)
+        + len(state.agents)
+        + sum(offer.timer is not None for offer in state.offers.values())
+        + sum(queue.waiting for queue in state.throttled.values())
+        + (state.allocation_timer is not None)
+    )
 
 
 def _check_framework(state: State, framework: Framework) -> None:

@@ -109,9 +109,9 @@ def disconnect(state: State, framework: Framework, now_ms: int, step: Effects) -
     await_failover(state, framework, now_ms)
 
 
-def await_failover(state: State, framework: Framework, now_ms: int) -> None:
-    """Remove the framework unless it subscribes within its failover_timeout."""
-    timeout_ms = max(0, milli(framework.info.failover_timeout))
+def await_failover(state: State, framework: Framework, now_ms: int, *, least_ms: int = 0) -> None:
+    """Remove the framework unless it subscribes within its failover_timeout, or `least_ms`."""
+    timeout_ms = max(least_ms, milli(framework.info.failover_timeout))
     framework.failover_timer = state.timers.set(
         now_ms + timeout_ms, FailoverTimeoutPassed(framework.id)
     )
@@ -175,15 +175,22 @@ def remove_framework(state: State, framework: Framework, now_ms: int, step: Effe
     publish_framework_removed(state, framework, step)
 
 
-def recover_framework(state: State, info: mesos.FrameworkInfo, now_ms: int) -> Framework:
-    """A framework that an agent knows and this master does not; it may subscribe for a while."""
+def recover_framework(
+    state: State, info: mesos.FrameworkInfo, now_ms: int, step: Effects
+) -> Framework:
+    """A framework that an agent knows and this master does not; it may subscribe for a while.
+
+    However short its failover_timeout, it gets the time that agents get: its connection is gone
+    because this master is new. (Mesos waits for it without end.)
+    """
     assert info.id is not None
     framework = _framework(state, FrameworkId(info.id.value), info, now_ms)
     framework.recovered = True
     state.frameworks[framework.id] = framework
     state.allocator.add_framework(framework.id, terms(framework))
     state.allocator.deactivate_framework(framework.id)
-    await_failover(state, framework, now_ms)
+    await_failover(state, framework, now_ms, least_ms=state.settings.agent_reregister_timeout_ms)
+    publish_framework_added(state, framework, step)
     return framework
 
 
@@ -212,15 +219,22 @@ def _add(
     call: scheduler.Call.Subscribe,
     now_ms: int,
 ) -> Framework:
-    if not framework_id:
-        framework_id = FrameworkId(f"{state.info.id}-{state.frameworks_registered:04d}")
-        state.frameworks_registered += 1
+    framework_id = framework_id or _next_id(state)
     framework = _framework(state, framework_id, info, now_ms)
     framework.suppressed = frozenset(Role(role) for role in call.suppressed_roles)
     framework.constraints = call.offer_constraints
     state.frameworks[framework_id] = framework
     state.allocator.add_framework(framework_id, terms(framework))
     return framework
+
+
+def _next_id(state: State) -> FrameworkId:
+    """An id that no framework has, not even one that chose its own."""
+    while True:
+        framework_id = FrameworkId(f"{state.info.id}-{state.frameworks_registered:04d}")
+        state.frameworks_registered += 1
+        if framework_id not in state.frameworks and framework_id not in state.completed_frameworks:
+            return framework_id
 
 
 def _framework(

@@ -113,12 +113,7 @@ def framework_with_holdings(
 def _offer(state: State, framework: Framework, offer: Offer) -> mesos.Offer:
     """The offer in the newest form, whatever the framework's capabilities ask for."""
     agent = state.agents[offer.agent_id]
-    message = offers.message_of(agent, framework, offer.id, offer.role, offer.resources)
-    return replace(
-        message,
-        resources=offer.resources.to_wire(role=offer.role, refinement=True),
-        allocation_info=mesos.Resource.AllocationInfo(role=offer.role),
-    )
+    return offers.message_of(agent, framework, offer.id, offer.role, offer.resources, newest=True)
 
 
 def agent(state: State, agent: Agent) -> master.Response.GetAgents.Agent:

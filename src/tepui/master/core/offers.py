@@ -108,11 +108,17 @@ def refusal_ms(filters: mesos.Filters | None) -> int | None:
 
 
 def message_of(
-    agent: Agent, framework: Framework, offer_id: OfferId, role: Role, resources: Resources
+    agent: Agent,
+    framework: Framework,
+    offer_id: OfferId,
+    role: Role,
+    resources: Resources,
+    *,
+    newest: bool = False,
 ) -> mesos.Offer:
-    """The offer as the framework's capabilities ask for it."""
-    multi_role = "MULTI_ROLE" in framework.capabilities
-    refinement = "RESERVATION_REFINEMENT" in framework.capabilities
+    """The offer as the framework's capabilities ask for it, or in the newest form."""
+    multi_role = newest or "MULTI_ROLE" in framework.capabilities
+    refinement = newest or "RESERVATION_REFINEMENT" in framework.capabilities
     return mesos.Offer(
         id=mesos.OfferID(offer_id),
         framework_id=mesos.FrameworkID(framework.id),

@@ -7,11 +7,12 @@ answers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TypeAlias
 
 from tepui.base.errors import Refused
 from tepui.base.names import AgentId, FrameworkId, Role
-from tepui.master.core import agents, offers
+from tepui.master.core import departures, offers
 from tepui.master.core.actions import Answer, Effects
 from tepui.master.core.events import OperatorCallReceived
 from tepui.master.core.frameworks import remove_framework
@@ -44,9 +45,9 @@ def _mark_agent_gone(state: State, event: OperatorCallReceived, now_ms: int, ste
     assert call is not None
     agent_id = AgentId(call.agent_id.value)
     if agent_id in state.agents:
-        agents.mark_gone(state, state.agents[agent_id], now_ms, step)
+        departures.mark_gone(state, state.agents[agent_id], now_ms, step)
     elif agent_id in state.unreachable_agents:
-        agents.mark_absent_gone(state, agent_id, now_ms, step)
+        departures.mark_absent_gone(state, agent_id, now_ms, step)
     elif agent_id not in state.gone_agents:
         step.then.append(Answer(event.request, 404, f"Agent '{agent_id}' not found"))
         return
@@ -111,7 +112,7 @@ def _validate_weight(info: mesos.WeightInfo) -> None:
         validate_role(role)
     except Refused as refused:
         raise Refused(f"{WEIGHTS_PREFIX}: Invalid role '{role}': {refused.text}") from None
-    if info.weight <= 0:
+    if not 0 < info.weight < inf:  # NaN is none of these
         raise Refused(
             f"{WEIGHTS_PREFIX} for role '{role}': Invalid weight '{info.weight:g}':"
             " Weights must be positive"

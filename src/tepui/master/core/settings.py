@@ -44,5 +44,6 @@ class Settings(Struct, frozen=True):
     max_completed_tasks_per_framework: int = 1_000
     max_unreachable_tasks_per_framework: int = 1_000
     max_removed_agents: int = 1_000
+    registry_max_agent_count: int = 102_400  # unreachable agents, and as many that are gone
     filter_gpu_resources: bool = True
     rate_limits: RateLimits | None = None

@@ -59,6 +59,11 @@ class Task(Struct):
         """The task has ended, whatever is acknowledged."""
         return self.state in TERMINAL_STATES
 
+    @property
+    def held(self) -> Resources:
+        """What it uses of its agent."""
+        return Resources.empty if self.terminal else self.resources
+
 
 class Executor(Struct):
     """An executor on an agent, with the resources of its own."""
@@ -68,6 +73,11 @@ class Executor(Struct):
     agent_id: AgentId
     role: Role
     resources: Resources
+
+    @property
+    def held(self) -> Resources:
+        """What it uses of its agent."""
+        return self.resources
 
 
 class Offer(Struct, frozen=True):
@@ -141,6 +151,10 @@ class Agent(Struct):
         """The executors of all frameworks."""
         return [one for of_one in self.executors.values() for one in of_one.values()]
 
+    def has_acknowledged(self, uuid: bytes | None) -> bool:
+        """Whether the update was acknowledged, and the agent may not know that yet."""
+        return uuid in self.acknowledged or uuid in self.acknowledged_before
+
     @property
     def connected(self) -> bool:
         """Its link is up."""
@@ -200,6 +214,7 @@ class State(Struct):
     gone_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     agent_by_link: dict[LinkId, AgentId] = field(default_factory=dict)
+    closing_links: set[LinkId] = field(default_factory=set)  # told to close, not closed yet
     framework_by_stream: dict[StreamId, FrameworkId] = field(default_factory=dict)
     operators: dict[StreamId, int] = field(default_factory=dict)  # streams to heartbeat timers
     weights: dict[Role, float] = field(default_factory=dict)

@@ -78,9 +78,10 @@ def tell(framework: Framework, status: mesos.TaskStatus, step: Effects) -> None:
 
 
 def remember(task: Task, status: mesos.TaskStatus) -> None:
-    """Keep the status for views: one of each state, without its data (Mesos: updateTask)."""
+    """Keep the status for views: the last of each state, without its data.
+
+    Differs from Mesos: there a task that goes to and fro between two states is remembered at
+    every turn, without end.
+    """
     kept = status if status.data is None else replace(status, data=None)
-    if task.statuses and task.statuses[-1].state is status.state:
-        task.statuses = (*task.statuses[:-1], kept)
-    else:
-        task.statuses = (*task.statuses, kept)
+    task.statuses = (*[one for one in task.statuses if one.state is not status.state], kept)

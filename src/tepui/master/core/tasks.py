@@ -59,6 +59,11 @@ def forget_task(state: State, framework: Framework, task: Task) -> None:
     agent = state.agents.get(task.agent_id)
     if agent is not None:
         agent.tasks.pop((framework.id, task.id), None)
+    add_to_history(state, framework, task)
+
+
+def add_to_history(state: State, framework: Framework, task: Task) -> None:
+    """The task is among the framework's last completed ones."""
     framework.completed_tasks.append(task)
     while len(framework.completed_tasks) > state.settings.max_completed_tasks_per_framework:
         framework.completed_tasks.popleft()

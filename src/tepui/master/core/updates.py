@@ -28,12 +28,12 @@ def status_updated(
     if framework is None or status.uuid is None or agent.link is None:
         state.counters.add("invalid_status_updates")
         return
-    if status.uuid in agent.acknowledged or status.uuid in agent.acknowledged_before:
+    if agent.has_acknowledged(status.uuid):
         _say_acknowledged(agent, message.framework_id, status.task_id.value, status.uuid, step)
         return
     state.counters.add("valid_status_updates")
-    task = framework.tasks.get(TaskId(status.task_id.value))
-    if task is not None and task.agent_id == agent.id:
+    task = agent.tasks.get((framework.id, TaskId(status.task_id.value)))
+    if task is not None:
         is_news = task.update is None or task.update.uuid != status.uuid
         task.update = status
         task.forwarded = status.state
@@ -56,9 +56,9 @@ def acknowledge(
         if absent is not None and len(absent.acknowledged) < ACKNOWLEDGED_MAX:
             absent.acknowledged.add(call.uuid)
         return
-    task = framework.tasks.get(TaskId(call.task_id.value))
+    task = agent.tasks.get((framework.id, TaskId(call.task_id.value)))
     if task is not None:
-        if task.agent_id != agent.id or task.update is None or task.update.uuid != call.uuid:
+        if task.update is None or task.update.uuid != call.uuid:
             state.counters.add("invalid_status_update_acknowledgements")
             return
         ended = task.update.state in TERMINAL_STATES

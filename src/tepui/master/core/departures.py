@@ -1,0 +1,220 @@
+"""Agents leave: silent for too long, ended, replaced by another, or marked gone.
+
+Source: Mesos master.cpp (markUnreachable, removeSlave, markGone); texts as a real master sends.
+"""
+
+from __future__ import annotations
+
+from tepui.base.names import AgentId
+from tepui.master.core import offers, statuses, tasks
+from tepui.master.core.actions import (
+    AgentGone,
+    AgentRemoved,
+    AgentUnreachable,
+    CloseLink,
+    Effects,
+    Note,
+    SendEvent,
+    SendToAgent,
+)
+from tepui.master.core.events import LinkId
+from tepui.master.core.publish import publish_agent_removed, publish_task_updated
+from tepui.master.core.state import AbsentAgent, Agent, Framework, State, Task
+from tepui.wire import link, mesos, scheduler
+
+Reason = mesos.TaskStatus.Reason
+TaskState = mesos.TaskState
+
+UNREGISTERED = "slave_removals/reason_unregistered"
+REGISTERED = "slave_removals/reason_registered"
+
+
+def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
+    """The agent has been silent for too long: its tasks may run on, but nobody can tell."""
+    state.counters.add("slave_removals")
+    state.counters.add("slave_removals/reason_unhealthy")
+    step.save.append(AgentUnreachable(agent.id, now_ms))
+    state.unreachable_agents[agent.id] = AbsentAgent(
+        agent.id,
+        agent.info,
+        now_ms,
+        acknowledged=agent.acknowledged | agent.acknowledged_before,
+        deactivated=agent.deactivated,
+    )
+    _forget_oldest(state, state.unreachable_agents, step)
+    for task in list(agent.tasks.values()):
+        framework = state.frameworks[task.framework_id]
+        if task.terminal:
+            tasks.forget_task(state, framework, task)  # only its acknowledgement was missing
+            continue
+        _lose_sight(state, framework, task, now_ms, step)
+    _drop(state, agent, now_ms, step)
+
+
+def remove_agent(
+    state: State, agent: Agent, text: str, metric: str, now_ms: int, step: Effects
+) -> None:
+    """The agent has ended and its tasks with it."""
+    state.counters.add("slave_removals")
+    state.counters.add(metric)
+    step.save.append(AgentRemoved(agent.id))
+    state.removed_agents[agent.id] = AbsentAgent(agent.id, agent.info, now_ms)
+    while len(state.removed_agents) > state.settings.max_removed_agents:
+        del state.removed_agents[next(iter(state.removed_agents))]
+    _end_tasks(state, agent, TaskState.TASK_GONE, Reason.REASON_AGENT_REMOVED, text, now_ms, step)
+    _drop(state, agent, now_ms, step)
+
+
+def mark_gone(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
+    """The operator says that the agent never comes back (MARK_AGENT_GONE)."""
+    _remember_gone(state, agent.id, agent.info, now_ms, step)
+    _end_tasks(
+        state,
+        agent,
+        TaskState.TASK_GONE_BY_OPERATOR,
+        Reason.REASON_AGENT_REMOVED_BY_OPERATOR,
+        "Agent has been marked gone",
+        now_ms,
+        step,
+    )
+    if agent.link is not None:
+        _shut_down(agent.link, "Agent has been marked gone", step)
+    _drop(state, agent, now_ms, step)
+
+
+def mark_absent_gone(state: State, agent_id: AgentId, now_ms: int, step: Effects) -> None:
+    """The same for an agent that is unreachable: its tasks are gone for good."""
+    absent = state.unreachable_agents.pop(agent_id)
+    _remember_gone(state, agent_id, absent.info, now_ms, step)
+    for framework in state.frameworks.values():
+        for task in [t for t in framework.unreachable_tasks.values() if t.agent_id == agent_id]:
+            del framework.unreachable_tasks[task.id]
+            status = statuses.made_by_master(
+                task.id,
+                agent_id,
+                statuses.lost_or(framework, TaskState.TASK_GONE_BY_OPERATOR),
+                Reason.REASON_AGENT_REMOVED_BY_OPERATOR,
+                "Agent has been marked gone",
+                now_ms,
+            )
+            task.state = status.state
+            statuses.remember(task, status)
+            publish_task_updated(state, task, status, step)
+            tasks.add_to_history(state, framework, task)
+            statuses.tell(framework, status, step)
+
+
+# Links
+
+
+def send_away(state: State, link_id: LinkId, text: str, step: Effects) -> None:
+    """The agent is to end its tasks and itself; its connection is closed."""
+    _shut_down(link_id, text, step)
+    close_link(state, link_id, step)
+
+
+def cut_off(state: State, link_id: LinkId, reason: str, step: Effects) -> None:
+    """The agent says what cannot be: its connection is closed, its tasks run on."""
+    step.then.append(Note("agent_cut_off", (("link", str(link_id)), ("reason", reason))))
+    close_link(state, link_id, step)
+
+
+def close_link(state: State, link_id: LinkId, step: Effects) -> None:
+    """The connection is closed after what was sent; nothing more is heard on it.
+
+    An agent that spoke on it is disconnected as soon as LinkClosed says so.
+    """
+    if link_id not in state.closing_links:
+        state.closing_links.add(link_id)
+        step.then.append(CloseLink(link_id))
+
+
+def _shut_down(link_id: LinkId, text: str, step: Effects) -> None:
+    step.then.append(SendToAgent(link_id, link.Shutdown(text)))
+    step.then.append(Note("agent_refused", (("link", str(link_id)), ("reason", text))))
+
+
+# Details
+
+
+def _remember_gone(
+    state: State, agent_id: AgentId, info: mesos.AgentInfo, now_ms: int, step: Effects
+) -> None:
+    step.save.append(AgentGone(agent_id, now_ms))
+    state.gone_agents[agent_id] = AbsentAgent(agent_id, info, now_ms)
+    _forget_oldest(state, state.gone_agents, step)
+
+
+def _forget_oldest(state: State, absent: dict[AgentId, AbsentAgent], step: Effects) -> None:
+    """The registry has a limit; who is forgotten and comes back is admitted like any other."""
+    while len(absent) > state.settings.registry_max_agent_count:
+        oldest = next(iter(absent))
+        del absent[oldest]
+        step.save.append(AgentRemoved(oldest))
+
+
+def _lose_sight(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
+    """The task's resources are free here; should its agent come back, so does the task."""
+    status = statuses.made_by_master(
+        task.id,
+        task.agent_id,
+        statuses.lost_or(framework, TaskState.TASK_UNREACHABLE),
+        Reason.REASON_AGENT_REMOVED,
+        "health check timed out",
+        now_ms,
+        unreachable_ms=now_ms,
+    )
+    state.counters.add(status.state.lower())
+    del framework.tasks[task.id]
+    state.allocator.recover(
+        framework.id, task.role, task.agent_id, task.resources, refuse_ms=None, now_ms=now_ms
+    )
+    task.state = status.state
+    task.update = None
+    task.unreachable_ms = now_ms
+    statuses.remember(task, status)
+    publish_task_updated(state, task, status, step)
+    framework.unreachable_tasks[task.id] = task
+    while len(framework.unreachable_tasks) > state.settings.max_unreachable_tasks_per_framework:
+        del framework.unreachable_tasks[next(iter(framework.unreachable_tasks))]
+    statuses.tell(framework, status, step)
+
+
+def _end_tasks(
+    state: State,
+    agent: Agent,
+    wanted: mesos.TaskState,
+    reason: mesos.TaskStatus.Reason,
+    text: str,
+    now_ms: int,
+    step: Effects,
+) -> None:
+    for task in list(agent.tasks.values()):
+        framework = state.frameworks[task.framework_id]
+        if task.terminal:
+            tasks.forget_task(state, framework, task)
+            continue
+        status = statuses.made_by_master(
+            task.id, agent.id, statuses.lost_or(framework, wanted), reason, text, now_ms
+        )
+        tasks.end_by_master(state, framework, task, status, now_ms, step)
+
+
+def _drop(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
+    """Forget the agent's executors, offers and accounts; tell every scheduler that it failed."""
+    for executor in agent.every_executor():
+        tasks.remove_executor(state, executor, now_ms)
+    for offer in list(agent.offers.values()):
+        offers.rescind(state, offer, now_ms, step)
+    state.timers.cancel(agent.ping_timer)
+    if agent.link is not None:
+        del state.agent_by_link[agent.link]
+        close_link(state, agent.link, step)
+    del state.agents[agent.id]
+    state.allocator.remove_agent(agent.id)
+    publish_agent_removed(state, agent, step)
+    failure = scheduler.Event.Failure(agent_id=mesos.AgentID(agent.id))
+    event = scheduler.Event(type=scheduler.Event.Type.FAILURE, failure=failure)
+    for framework in state.frameworks.values():
+        if framework.subscription is not None:
+            step.then.append(SendEvent(framework.subscription.stream, event))

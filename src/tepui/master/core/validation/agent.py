@@ -1,0 +1,142 @@
+"""Whether an agent's registration can be true (Mesos: master/validation.cpp, master::message).
+
+An agent that says what cannot be is cut off before anything of it is believed: sums over its
+tasks must never fail later. The texts are ours; the agent's operator finds them in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import isfinite
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from tepui.base.errors import Refused
+from tepui.master.core.state import TERMINAL_STATES
+from tepui.master.core.validation.framework import info_error
+from tepui.master.core.validation.ids import id_error
+from tepui.master.core.validation.requested import overlap
+from tepui.resources import Resources
+from tepui.resources.ranges import Ranges
+from tepui.resources.resources import allocation_role
+from tepui.resources.roles import validate_role
+from tepui.wire import link, mesos
+
+PORT_MAX = 65_535
+
+_Type = mesos.Value.Type
+
+
+class Claim(Struct, frozen=True):
+    """A task or an executor that an agent says it has, and what that uses."""
+
+    framework_id: str
+    kind: str  # `task` or `executor`
+    id: str
+    resources: tuple[mesos.Resource, ...]
+    ended: bool = False  # it uses nothing any more
+
+
+Known: TypeAlias = Callable[[Claim], Resources | None]  # what the master itself says it uses
+
+
+def register_error(message: link.Register | link.Reregister) -> str | None:
+    """What is wrong with an agent itself."""
+    host, _, port = message.address.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) <= PORT_MAX):
+        return f"address '{message.address}' is not host:port"
+    for attribute in message.info.attributes:
+        if error := _attribute_error(attribute):
+            return f"attribute '{attribute.name}': {error}"
+    try:
+        _valid_resources(message.info.resources)
+    except Refused as refused:
+        return refused.text
+    return None
+
+
+def reregister_error(message: link.Reregister, known: Known) -> str | None:
+    """What is wrong with an agent that says what it runs, or with that."""
+    if message.info.id is None:
+        return "the agent has no id"
+    if error := id_error(message.info.id.value) or register_error(message):
+        return error
+    for info in message.frameworks:
+        if error := _framework_error(info):
+            return error
+    framework_ids = frozenset([info.id.value for info in message.frameworks if info.id])
+    try:
+        return _claims_error(message, framework_ids, known)
+    except Refused as refused:
+        return refused.text
+
+
+def _claims_error(
+    message: link.Reregister, framework_ids: frozenset[str], known: Known
+) -> str | None:
+    """Everything belongs to a framework and is there once; together it fits into the agent."""
+    seen: set[tuple[str, str, str]] = set()
+    parts: list[Resources] = []
+    for claim in _claims(message):
+        key = (claim.framework_id, claim.kind, claim.id)
+        text = f"{claim.kind} '{claim.id}' of framework '{claim.framework_id}'"
+        if claim.framework_id not in framework_ids:
+            return f"{text}, which is not among the agent's frameworks"
+        if key in seen:
+            return f"{text} twice"
+        seen.add(key)
+        said = _valid_resources(claim.resources)
+        if not claim.ended:
+            ours = known(claim)
+            parts.append(said if ours is None else ours)
+    if overlap(parts):
+        return "two of its tasks or executors use the same port or item"
+    total, used = Resources.of(message.info.resources), Resources.total(parts)
+    return None if total.contains(used) else f"its tasks use {used} of {total}"
+
+
+def _claims(message: link.Reregister) -> Iterable[Claim]:
+    for one in message.executors:
+        yield Claim(one.framework_id, "executor", one.info.executor_id.value, one.info.resources)
+    for task in message.tasks:
+        yield Claim(
+            task.framework_id.value,
+            "task",
+            task.task_id.value,
+            task.resources,
+            ended=task.state in TERMINAL_STATES,
+        )
+
+
+def _framework_error(info: mesos.FrameworkInfo) -> str | None:
+    if info.id is None or not info.id.value:
+        return f"framework '{info.name}' without an id"
+    error = info_error(info)
+    return None if error is None else f"framework '{info.id.value}': {error}"
+
+
+def _valid_resources(wire: tuple[mesos.Resource, ...]) -> Resources:
+    """What the entries say, all for one role; raises Refused."""
+    role = allocation_role(wire)
+    if role is not None:
+        validate_role(role)
+    return Resources.of(wire)
+
+
+def _attribute_error(attribute: mesos.Attribute) -> str | None:
+    match attribute.type:
+        case _Type.SCALAR:
+            has_value = attribute.scalar is not None and isfinite(attribute.scalar.value)
+        case _Type.RANGES:
+            if attribute.ranges is not None:
+                try:
+                    Ranges.from_wire(attribute.ranges)
+                except Refused as refused:
+                    return refused.text
+            has_value = attribute.ranges is not None
+        case _Type.SET:
+            has_value = attribute.set is not None
+        case _:
+            has_value = attribute.text is not None
+    return None if has_value else f"no value of type {attribute.type.value}"

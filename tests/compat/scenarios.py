@@ -1,0 +1,212 @@
+"""Which scenarios are played together, on which cluster, and what was done outside HTTP meanwhile.
+
+Scenarios of one chain share their streams, as they did when they were recorded; chains of one lane share a cluster.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+PLAIN = ("--isolation=posix/cpu,posix/mem", "--no-hostname_lookup")
+RACK = (*PLAIN, "--attributes=rack:r1")
+RICH = (*PLAIN, "--attributes=rack:r1;zone:a;num:5;rng:[1-3]")
+RESOURCES = "--resources=cpus:4;mem:4096;disk:10240;ports:[31000-32000]"
+WEB = f"{RESOURCES};cpus(web):1;mem(web):512"
+
+
+def _domain(region: str, zone: str) -> str:
+    return (
+        '--domain={"fault_domain":{"region":{"name":"%s"},"zone":{"name":"%s"}}}' % (region, zone)
+    )
+
+
+class Chain(Struct, frozen=True):
+    """Scenarios played one after the other. `renamed`: what a later one calls names of the one before."""
+
+    area: str
+    scenarios: tuple[str, ...]
+    renamed: tuple[tuple[str, dict[str, str]], ...] = ()
+    # While these run another stream plays the other side: the executor of area E.
+    beside: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its test."""
+        return f"{self.area}/{'+'.join(self.scenarios)}"
+
+
+class Lane(Struct, frozen=True):
+    """A cluster, its agents in the order of their recorded ports, and what is played on it in turn."""
+
+    name: str
+    agents: tuple[tuple[str, ...], ...]
+    chains: tuple[Chain, ...]
+    master: tuple[str, ...] = ()
+
+
+def _alone(area: str, *names: str) -> tuple[Chain, ...]:
+    return tuple(Chain(area, (name,)) for name in names)
+
+
+LANES = (
+    Lane(
+        "attributes",
+        ((*RICH, "--executor_registration_timeout=5secs"),),
+        _alone(
+            "A2",
+            "subscribe-and-heartbeats",
+            "command-task-finished",
+            "command-task-exit-3",
+            "command-task-killed-by-signal",
+            "command-not-found-shell",
+            "command-not-found-argv",
+            "command-user-unknown",
+            "command-uri-missing",
+            "command-environment-and-labels",
+            "kill-default",
+            "kill-with-task-killing-state",
+            "kill-policy-override-in-call",
+            "kill-trap-exit-0",
+            "kill-trap-exit-7",
+            "kill-twice-and-after-the-end",
+            "kill-right-after-launch",
+            "health-check-passing",
+            "health-check-failing",
+            "health-check-turns-bad-then-good",
+            "check-command",
+            "check-tcp",
+            "custom-executor-command-missing",
+            "custom-executor-never-registers",
+            "custom-executor-two-tasks-exits-1",
+            "task-group-empty",
+            "task-group-executor-with-command",
+            "task-group-docker-container",
+            "task-group-one-invalid-task",
+            "task-group-executor-without-disk",
+            "default-executor-with-plain-LAUNCH",
+            "acknowledge-wrong-uuid-and-retry",
+            "task-group-duplicate-ids-crashes-the-master",
+        ),
+    ),
+    Lane(
+        "plain",
+        (PLAIN,),
+        (
+            *_alone(
+                "A1",
+                "http-head-errors",
+                "subscribe-accept-variants",
+                "subscribe-invalid-framework-info",
+                "subscribe-offer-constraints-invalid",
+            ),
+            Chain(
+                "A1",
+                (
+                    "call-sub-message-missing",
+                    "call-fields-missing",
+                    "call-unknown-fields-and-json-leniency",
+                    "framework-id-and-stream-id-errors",
+                ),
+                renamed=(
+                    (
+                        "framework-id-and-stream-id-errors",
+                        {"<FRAMEWORK_2>": "<FRAMEWORK_1>", "<UUID_3>": "<UUID_1>", "<UUID_2>": "<UUID_2>"},
+                    ),
+                ),
+            ),
+            *_alone("A1", "disconnected-framework-call"),
+            *_alone("A3", "task-validation"),
+            *_alone(
+                "A5",
+                "raw-wire",
+                "framework-completes-while-task-runs",
+                "updates-without-acknowledgement",
+                "ten-tasks-one-accept",
+                "scalar-rounding",
+            ),
+            *_alone(
+                "A4",
+                "accept-an-offer-of-another-framework",
+                "offer-filters-min-allocatable-resources",
+                "one-offer-two-tasks-and-leftover",
+            ),
+        ),
+    ),
+    Lane(
+        "reserved",
+        ((*RICH, WEB),),
+        (
+            *_alone("A4", "offer-shapes-by-capability"),
+            Chain(
+                "A4",
+                (
+                    "reconcile-partition-aware",
+                    "message-and-shutdown-unknown-executor",
+                    "acknowledge-unknown",
+                ),
+            ),
+            *_alone("A4", "update-framework", "offer-constraints"),
+            Chain(
+                "A4",
+                (
+                    "resubscribe-same-framework-id-while-connected",
+                    "subscribe-with-torn-down-framework-id",
+                ),
+                renamed=(
+                    ("subscribe-with-torn-down-framework-id", {"<FRAMEWORK_1>": "<FRAMEWORK_1>"}),
+                ),
+            ),
+            *_alone(
+                "A4",
+                "framework-failover-timeout-passes",
+                "subscribe-with-unknown-framework-id",
+                "two-streams-same-id-offers-are-rescinded",
+            ),
+            Chain("A4", ("decline-with-filters", "suppress-revive")),
+            *_alone("A4", "decline-and-accept-unknown-offer"),
+        ),
+        ("--max_completed_frameworks=5",),
+    ),
+    Lane("pair", (PLAIN, PLAIN), _alone("A5", "multi-role-offers")),
+    Lane(
+        "joined",
+        (RICH, PLAIN),
+        (
+            Chain(
+                "A4",
+                ("two-offers-of-different-agents", "agent-process-killed-while-an-offer-is-held"),
+                renamed=(
+                    ("agent-process-killed-while-an-offer-is-held", {"<OFFER_1>": "<OFFER_4>"}),
+                ),
+            ),
+        ),
+    ),
+    Lane(
+        "domains",
+        ((*RACK, _domain("eu", "z2")), (*PLAIN, _domain("us", "z9"))),
+        _alone(
+            "A6",
+            "suppress-and-revive-by-role",
+            "subscribe-suppressed",
+            "protobuf-subscribe",
+            "update-framework-while-task-runs-and-failover-timeout-0-disconnect",
+            "updates-while-disconnected",
+        ),
+        (_domain("eu", "z1"),),
+    ),
+    Lane(
+        "executors",
+        (RACK,),
+        (
+            *_alone("E", "executor-api-errors-without-executor"),
+            Chain("E", ("executor-heartbeat-scheduler-side",), beside=("executor-heartbeat-executor-side",)),
+            Chain("E", ("executor-life-scheduler-side",), beside=("executor-life-executor-side",)),
+            Chain("E", ("executor-teardown-scheduler-side",), beside=("executor-teardown-executor-side",)),
+            Chain(
+                "E",
+                ("executor-agent-restart-no-checkpoint-scheduler-side",),
+                beside=("executor-agent-restart-no-checkpoint-executor-side",),
+            ),
+        ),
+    ),
+)

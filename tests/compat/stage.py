@@ -1,0 +1,259 @@
+"""A lane's cluster with what the recordings need around it: where things are, what is done outside HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from tests.compat.differences import fitting
+from tests.compat.jsonvalue import Json
+from tests.compat.jsonvalue import field as member
+from tests.compat.matching import Names, Problem
+from tests.compat.player import Finding, Player
+from tests.compat.recorded import (
+    AGENT_PORT,
+    MASTER_PORT,
+    SECOND_AGENT_PORT,
+    Step,
+    scenarios,
+)
+from tests.compat.scenarios import RESOURCES, Chain, Lane
+from tests.real.cluster import Cluster
+
+WAIT_S = 20.0  # for what was done outside HTTP to show
+PUPPET = Path(__file__).with_name("puppet.py")
+
+
+class Played(Struct, frozen=True):
+    """What came of one chain: the exchanges played, and where answers differ."""
+
+    chain: Chain
+    steps: tuple[Step, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+class Stage:
+    """The running cluster of a lane."""
+
+    def __init__(self, lane: Lane, directory: Path) -> None:
+        self.lane = lane
+        self.files = directory / "files"
+        self.cluster = Cluster(
+            directory / "cluster",
+            agents=0,
+            resources=RESOURCES.partition("=")[2],
+            master_flags=("--no-hostname_lookup", *lane.master),
+        )
+
+    def __enter__(self) -> Stage:
+        self.files.mkdir(parents=True)
+        (self.files / "exec1.py").write_text(PUPPET.read_text())
+        self.cluster.__enter__()
+        for flags in self.lane.agents:
+            self.cluster.start_agent(*flags)
+            self.cluster.wait_for_agents(len(self.cluster.agents))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.cluster.__exit__(None, None, None)
+
+    def play(self, chain: Chain) -> Played:
+        """Play a chain's scenarios, then leave nothing of them behind."""
+        started = time.monotonic()
+        known = Names({"<PYTHON>": sys.executable})
+        player = Player(self._ports(), self._places(), known, absent)
+        recorded = scenarios(chain.area)
+        renamed = dict(chain.renamed)
+        others = [self._beside(player, recorded[name]) for name in chain.beside]
+        for name in chain.scenarios:
+            if name in renamed:
+                player.names = Names(
+                    {new: player.names.values[old] for new, old in renamed[name].items()}
+                )
+            elif name != chain.scenarios[0]:
+                kept = {n: v for n, v in player.names.values.items() if not n.startswith("<OFFER_")}
+                player.names = Names(kept)
+            player.play(recorded[name], self._before(player, name))
+        for thread in others:
+            thread.join(WAIT_S)
+        player.end()
+        self._clear(player)
+        return Played(
+            chain, tuple(player.played), tuple(player.findings), time.monotonic() - started
+        )
+
+    def _beside(self, player: Player, steps: tuple[Step, ...]) -> threading.Thread:
+        """The executor's side of a scenario, played at the same time with the same names."""
+        executor = Puppet(self, player, steps)
+        thread = threading.Thread(target=executor.play, name=steps[0].name)
+        thread.start()
+        return thread
+
+    def _ports(self) -> dict[int, int]:
+        ports = {MASTER_PORT: _port(self.cluster.master_address)}
+        for recorded, agent in zip(
+            (AGENT_PORT, SECOND_AGENT_PORT), self.cluster.agents, strict=False
+        ):
+            ports[recorded] = _port(agent.address)
+        return ports
+
+    def _places(self) -> dict[str, str]:
+        work = self.cluster.directory / "agent-1" / "work"
+        return {
+            f"<WORK>/agent{AGENT_PORT}": str(work),
+            "<WORK>/exec1.py": str(self.files / "exec1.py"),
+            "<FILES>": str(self.files),
+        }
+
+    def _before(self, player: Player, name: str) -> dict[int, Callable[[], None]]:
+        """What was done outside HTTP before a step of the scenario."""
+        cut, gone, away = player.cut, self._gone, self._away
+
+        def relabel(old: str, new: str) -> None:
+            player.streams[new] = player.streams.pop(old)
+
+        match name:
+            case "framework-id-and-stream-id-errors":
+                return {
+                    1: lambda: relabel("stream1", "s"),
+                    18: lambda: (cut("stream1"), gone(player, "<FRAMEWORK_1>"))[-1],
+                    20: lambda: relabel("s", "stream1"),
+                }
+            case "disconnected-framework-call":
+                return {4: lambda: (cut("stream1"), away(player, "<FRAMEWORK_1>"))[-1]}
+            case "framework-failover-timeout-passes":
+                return {4: lambda: (cut("stream1"), gone(player, "<FRAMEWORK_1>"))[-1]}
+            case "resubscribe-same-framework-id-while-connected":
+                return {18: lambda: (cut("stream2"), away(player, "<FRAMEWORK_1>"))[-1]}
+            case "update-framework-while-task-runs-and-failover-timeout-0-disconnect":
+                return {10: lambda: (cut("stream1"), gone(player, "<FRAMEWORK_1>"))[-1]}
+            case "updates-while-disconnected":
+                return {10: lambda: (cut("stream1"), self._ended("t1"))[-1]}
+            case "updates-without-acknowledgement":
+                return {10: lambda: self._ended("t1")}
+            case "agent-process-killed-while-an-offer-is-held":
+                return {2: lambda: self.cluster.agents[1].kill()}
+            case "executor-agent-restart-no-checkpoint-scheduler-side":
+                return {10: self._restart_agent}
+        return {}
+
+    def _restart_agent(self) -> None:
+        self.cluster.agents[0].kill()
+        self.cluster.agents[0].start()
+
+    def _gone(self, player: Player, name: str) -> None:
+        """The framework has been removed."""
+        self._until(
+            lambda: player.names.values[name] in _ids(self._get("/frameworks"), "completed_frameworks"),
+            f"{name} is removed",
+        )
+
+    def _away(self, player: Player, name: str) -> None:
+        """The framework is known to be disconnected."""
+
+        def holds() -> bool:
+            some = member(self._get("/frameworks"), "frameworks")
+            assert isinstance(some, list)
+            return any(
+                member(one, "id") == player.names.values[name] and member(one, "connected") is False
+                for one in some
+            )
+
+        self._until(holds, f"{name} is disconnected")
+
+    def _ended(self, task: str) -> None:
+        """The task has ended, whether or not its framework knows."""
+
+        def holds() -> bool:
+            some = member(self._get("/tasks"), "tasks")
+            assert isinstance(some, list)
+            return any(
+                member(one, "id") == task and member(one, "state") == "TASK_FINISHED"
+                for one in some
+            )
+
+        self._until(holds, f"{task} has ended")
+
+    def _clear(self, player: Player) -> None:
+        """End the frameworks that the scenarios left, and wait until all is free again."""
+        for framework in _ids(self._get("/frameworks"), "frameworks"):
+            self._teardown(framework)
+        self._until(self._all_free, "everything is free again")
+
+    def _teardown(self, framework: str) -> None:
+        from tests.compat.connection import Connection
+
+        connection = Connection(_port(self.cluster.master_address))
+        call = {"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework}}}
+        headers = [("Content-Type", "application/json"), ("Accept", "application/json")]
+        connection.send("POST", "/api/v1", headers, json.dumps(call).encode())
+        connection.head()
+        connection.close()
+
+    def _all_free(self) -> bool:
+        for agent in self.cluster.agents:
+            if agent.running:
+                state = self.cluster.get("/state", agent.address)
+                if isinstance(state, dict) and state.get("frameworks"):
+                    return False
+        return True
+
+    def _get(self, path: str) -> Json:
+        answer: Json = self.cluster.get(path)  # type: ignore[assignment]  # JSON, as parsed
+        return answer
+
+    def _until(self, holds: Callable[[], bool], what: str) -> None:
+        self.cluster.wait_until(holds, what, WAIT_S)
+
+
+class Puppet:
+    """Plays the executor: its process only waits, what it sends and gets is played here."""
+
+    def __init__(self, stage: Stage, player: Player, steps: tuple[Step, ...]) -> None:
+        self._stage = stage
+        self._steps = steps
+        self._names = player.names
+        self._scheduler = player
+        name = steps[0].name.removesuffix("-executor-side")
+        self._log = stage.files / f"{name}.<N>.log"
+
+    def play(self) -> None:
+        """Wait for the process, play its side, let it end."""
+        until = time.monotonic() + WAIT_S
+        environment = Path(f"{self._log}.environment")
+        while not environment.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        ports, places = self._stage._ports(), self._stage._places()
+        player = Player(ports, places, self._names, absent)
+        player.play(self._steps, {})
+        self._scheduler.findings += player.findings
+        self._scheduler.played += player.played
+        if environment.exists():
+            with open(f"{self._log}.end", "w") as end:
+                end.write("0")
+
+
+def _ids(answer: Json, key: str) -> set[str]:
+    some = member(answer, key)
+    assert isinstance(some, list)
+    return {str(member(one, "id")) for one in some}
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+__all__ = ["Finding", "Played", "Problem", "Stage", "os"]
+
+
+def absent(step: Step, path: str) -> bool:
+    """What is recorded at this place is known not to come."""
+    return fitting(step, path) is not None
