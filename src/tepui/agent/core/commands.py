@@ -84,7 +84,7 @@ def started(
     for task_state in (mesos.TaskState.TASK_STARTING, mesos.TaskState.TASK_RUNNING):
         say(state, framework, executor, task_state, now_ms, step)
     limit = task.info.max_completion_time
-    if limit is not None:
+    if limit is not None and to_ms(limit):  # Mesos: zero is no limit
         due = CompletionTimeReached(framework.id, task.id)
         executor.command.completion_timer = state.timers.set(now_ms + to_ms(limit), due)
     checks.begin(state, framework, executor, task, now_ms, step)

@@ -47,6 +47,8 @@ def own_variables(command: mesos.CommandInfo) -> dict[str, str]:
     """The variables that the command itself sets, secrets given by value included."""
     variables: dict[str, str] = {}
     for one in () if command.environment is None else command.environment.variables:
+        if not one.name:
+            continue  # Mesos takes it; no process can have such a variable
         if one.type is mesos.Environment.Variable.Type.SECRET:
             if one.secret is not None and one.secret.value is not None:
                 variables[one.name] = one.secret.value.data.decode("utf-8", "replace")

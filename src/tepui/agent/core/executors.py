@@ -182,7 +182,7 @@ def executor_subscribed(
         shut_down(state, executor, now_ms, step)  # its tasks were killed before it came
         return
     subscribed = api.Event.Subscribed(
-        executor_info=executor.info,
+        executor_info=allocated_executor(executor.info, executor.role),
         framework_info=framework.info,
         agent_info=state.info,
         container_id=mesos.ContainerID(value=executor.container_id),
@@ -305,7 +305,8 @@ def _deliver(state: State, framework: Framework, executor: Executor, step: Agent
         return
     _fit_container(state, framework, executor, step)
     for task_id in executor.queued:
-        launch = api.Event.Launch(task=framework.tasks[task_id].info)
+        info = allocated_task(framework.tasks[task_id].info, executor.role)
+        launch = api.Event.Launch(task=info)
         _send(executor, api.Event(type=api.Event.Type.LAUNCH, launch=launch), step)
     executor.queued.clear()
     executor.ever_sent = True
