@@ -136,7 +136,7 @@ def compare(recorded: Json, got: Json, names: Names, path: str) -> list[Problem]
     if isinstance(recorded, dict) and isinstance(got, dict):
         return _compare_objects(recorded, got, names, path)
     if isinstance(recorded, list) and isinstance(got, list):
-        if path.rpartition(".")[2].removesuffix("_full") in UNORDERED:
+        if path.rpartition(".")[2].removesuffix("_full") in UNORDERED or path.endswith("resources"):
             return _compare_sets(recorded, got, names, path)
         return _compare_lists(recorded, got, names, path)
     if isinstance(recorded, str) and isinstance(got, str):

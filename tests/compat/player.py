@@ -12,8 +12,9 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct, structs
 
+from tests.compat import rawwire
 from tests.compat.connection import Connection, Ended, Stream
 from tests.compat.jsonvalue import Json, parse
 from tests.compat.jsonvalue import field as member
@@ -142,6 +143,8 @@ class Player:
             arrivals.stream.connection.close()
 
     def _play(self, step: Step) -> None:
+        if step.raw_request is not None:
+            self._raw(step)
         if step.request is not None and step.response is not None:
             self._exchange(step, step.request, step.response)
         elif step.events is not None and step.stream is not None:
@@ -149,6 +152,33 @@ class Player:
             if arrivals is None:
                 raise Unplayed(f"{step.where}: no stream {step.stream}")
             self._expect(step, arrivals, step.events)
+
+    def _raw(self, step: Step) -> None:
+        at = AGENT_PORT if (step.case or "").startswith("agent:") else MASTER_PORT
+        recorded = rawwire.recorded_answers(self._ported(step.raw_response or ""))
+        filled = structs.replace(step, raw_request=self._filled(step.raw_request or ""))
+        got, closed = rawwire.answers(self.ports[at], filled, recorded)
+        if len(recorded) != len(got):
+            shown = [f"{one.head.status} {one.body}" for one in got]
+            problem = Problem("answers", f"{len(recorded)}", f"{len(got)} {shown}")
+            self._find(step, problem)
+            return
+        if closed != step.server_closed:
+            self._find(step, Problem("server closed", str(step.server_closed), str(closed)))
+        for one, other in zip(recorded, got, strict=True):
+            self._compare_head(step, one.head, other.head)
+            if one.events is not None:
+                left = list(other.events or ())
+                for wanted in one.events:
+                    kind = kind_of(wanted)
+                    found = next((came for came in left if kind_of(came) == kind), None)
+                    if found is None:
+                        self._find(step, Problem(f"event {kind}", "came", "nothing"))
+                        continue
+                    left.remove(found)
+                    self._problems(step, compare(wanted, found, self.names, f"event {kind}"))
+            else:
+                self._compare_body(step, one.body, other.body.encode(), other.head)
 
     def _exchange(self, step: Step, request: Request, recorded: Response) -> None:
         connection = Connection(self._port(request))
@@ -176,7 +206,7 @@ class Player:
         content = connection.body(got, request.method)
         connection.close()
         if recorded.body is not None:
-            self._compare_body(step, recorded, content, dict(_lower(got.headers)))
+            self._compare_body(step, recorded.body, content, got)
 
     def _opened(self, step: Step, recorded: Response, arrivals: Arrivals) -> None:
         executor = step.request is not None and step.request.path.endswith("/api/v1/executor")
@@ -197,10 +227,10 @@ class Player:
                 self._find(step, Problem(f"header {name}", one or "(absent)", other or "(absent)"))
 
     def _compare_body(
-        self, step: Step, recorded: Response, content: bytes, headers: Mapping[str, str]
+        self, step: Step, wanted: str, content: bytes, got_head: Response
     ) -> None:
-        wanted = recorded.body or ""
-        if headers.get("content-type") == "application/json" and wanted[:1] in ("{", "["):
+        headers = dict(_lower(got_head.headers))
+        if content and headers.get("content-type") == "application/json" and wanted[:1] in ("{", "["):
             known, got = self._ours(parse(self._ported(wanted)), parse(content))
             self._problems(step, compare(known, got, self.names, "body"))
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -127,6 +128,9 @@ class Stage:
                     18: lambda: (cut("stream1"), gone(player, "<FRAMEWORK_1>"))[-1],
                     20: lambda: relabel("s", "stream1"),
                 }
+            case "call-fields-missing":
+                values = player.names.values
+                return {30: lambda: values.update({"<UUIDB64_1>": base64.b64encode(bytes(16)).decode()})}
             case "disconnected-framework-call":
                 return {4: lambda: (cut("stream1"), away(player, "<FRAMEWORK_1>"))[-1]}
             case "framework-failover-timeout-passes":

@@ -7,10 +7,10 @@ import random
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.resources.strategies import laws, old_format_resources, resources
 
 from tepui.resources import Ranges, Resources
 from tepui.resources.convert import entry_of
+from tests.resources.strategies import laws, old_format_resources, resources
 
 
 def are_disjoint(a: Resources, b: Resources) -> bool:

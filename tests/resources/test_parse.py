@@ -7,13 +7,13 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.resources.strategies import amounts, items, laws, some_ranges
 
 from tepui.base.errors import Refused
 from tepui.resources import Ranges, Resources, parse_attributes, parse_resources
 from tepui.resources.convert import static_reservation
 from tepui.resources.kinds import Kind, ValueType, kind_of
 from tepui.wire import mesos
+from tests.resources.strategies import amounts, items, laws, some_ranges
 
 CPUS_4 = Resources.of_scalars(cpus=4000)
 LAST = Resources({kind_of("ports", ValueType.RANGES): Ranges.of([(2**64 - 1, 2**64 - 1)])})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.resources.strategies import laws, pairs, ranges
 
 from tepui.base.errors import Refused
 from tepui.resources import Ranges
 from tepui.resources.ranges import NUMBER_MAX, Pair
+from tests.resources.strategies import laws, pairs, ranges
 
 
 def numbers(r: Ranges) -> set[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.resources.strategies import volume
 
 from tepui.base.errors import Refused
 from tepui.resources import Ranges, Resources, parse_resources
@@ -12,6 +11,7 @@ from tepui.resources.convert import static_reservation
 from tepui.resources.kinds import Kind, Reservation, ReservationType, ValueType, kind_of
 from tepui.resources.resources import allocation_role
 from tepui.wire import mesos
+from tests.resources.strategies import volume
 
 AGENT = "cpus:4;mem:4096;disk:10240;ports:[31000-32000];cpus(web):1;mem(web):512"
 

@@ -7,9 +7,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.resources.strategies import laws
 
 from tepui.resources.scalars import UNREPRESENTABLE, format_milli, from_milli, milli
+from tests.resources.strategies import laws
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tepui.wire import executor, mesos, scheduler
+from tepui.wire.mesos import TaskState
 from tests.sdk.fake_master import FakeAgent, fake_master, offer, offers, update
 from tests.sdk.test_execution import SHUTDOWN
 from tests.sdk.test_executor import fake_agent, state_of_next_update
 from tests.sdk.test_scheduler import within_deadline
-
-from tepui.wire import executor, mesos, scheduler
-from tepui.wire.mesos import TaskState
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).resolve().parents[2]

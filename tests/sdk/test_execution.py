@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tests.sdk.fake_master import acknowledged, executor_subscribed
 
+from tepui.base.durations import parse_duration_ms
 from tepui.base.errors import Refused
 from tepui.sdk.core import execution as core
 from tepui.sdk.core.backoff import Backoff
-from tepui.sdk.core.durations import parse_duration_ms
 from tepui.sdk.environment import Environment
 from tepui.wire import executor, mesos
 from tepui.wire.mesos import TaskState
+from tests.sdk.fake_master import acknowledged, executor_subscribed
 
 TASK = mesos.TaskInfo(name="t", task_id=mesos.TaskID("t1"), agent_id=mesos.AgentID("a1"))
 LAUNCH = executor.Event(type=executor.Event.Type.LAUNCH, launch=executor.Event.Launch(task=TASK))

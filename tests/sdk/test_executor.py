@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.sdk.fake_master import FakeAgent
-from tests.sdk.test_execution import LAUNCH, SHUTDOWN
-from tests.sdk.test_scheduler import within_deadline
 
 from tepui.sdk import Environment, Executor, ExecutorEnded, Refused
 from tepui.sdk.core import execution as core
 from tepui.sdk.core.execution import Identity
 from tepui.wire import executor, mesos
 from tepui.wire.mesos import TaskState
+from tests.sdk.fake_master import FakeAgent
+from tests.sdk.test_execution import LAUNCH, SHUTDOWN
+from tests.sdk.test_scheduler import within_deadline
 
 pytestmark = pytest.mark.real
 Type = executor.Call.Type

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.sdk.fake_master import FakeMaster, fake_master
-from tests.sdk.test_scheduler import within_deadline
 
 from tepui.base.errors import Refused
 from tepui.sdk import CallRefused, Disconnected, OperatorClient, Unreachable, find_leader
@@ -14,6 +12,8 @@ from tepui.sdk.core.backoff import Backoff
 from tepui.sdk.core.masters import parse_masters, redirect_target
 from tepui.sdk.core.tail import Read, Tail
 from tepui.wire import master, mesos
+from tests.sdk.fake_master import FakeMaster, fake_master
+from tests.sdk.test_scheduler import within_deadline
 
 
 @pytest.mark.parametrize(

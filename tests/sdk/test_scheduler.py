@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 
 import pytest
-from tests.sdk.fake_master import DEADLINE_S, FakeMaster, fake_master, offer, offers, update
 
 from tepui.sdk import (
     CallRefused,
@@ -23,6 +22,7 @@ from tepui.wire import mesos, scheduler
 from tepui.wire.media import Media, encode
 from tepui.wire.mesos import TaskState
 from tepui.wire.recordio import frame
+from tests.sdk.fake_master import DEADLINE_S, FakeMaster, fake_master, offer, offers, update
 
 pytestmark = pytest.mark.real
 Type = scheduler.Call.Type

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from msgspec import structs
-from tests.sdk.fake_master import HEARTBEAT, offer, offers, update
 
 from tepui.sdk.core import events as ev
 from tepui.sdk.core import session
@@ -11,6 +10,7 @@ from tepui.sdk.core.backoff import Backoff
 from tepui.sdk.core.masters import Masters
 from tepui.wire import mesos, scheduler
 from tepui.wire.mesos import TaskState
+from tests.sdk.fake_master import HEARTBEAT, offer, offers, update
 
 INFO = mesos.FrameworkInfo(user="me", name="test", failover_timeout=60.0)
 SUBSCRIBED = scheduler.Event(

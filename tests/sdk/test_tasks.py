@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.sdk.fake_master import offer, scalar
 
 from tepui.base.errors import Refused
 from tepui.resources import Resources
@@ -19,6 +18,7 @@ from tepui.sdk import (
 )
 from tepui.wire import mesos
 from tepui.wire.mesos import TaskState
+from tests.sdk.fake_master import offer, scalar
 
 
 def test_a_command_task_has_its_fields() -> None:

@@ -13,6 +13,10 @@ from random import Random
 
 import pytest
 from google.protobuf import json_format
+
+from tepui.wire import executor, json, mesos, protobuf, scheduler
+from tepui.wire.errors import Malformed
+from tepui.wire.message import ProtoMessage
 from tests.wire.oracle import (
     holds_duration,
     random_runtime,
@@ -21,10 +25,6 @@ from tests.wire.oracle import (
     structs,
     with_defaults,
 )
-
-from tepui.wire import executor, json, mesos, protobuf, scheduler
-from tepui.wire.errors import Malformed
-from tepui.wire.message import ProtoMessage
 
 SEED = 20
 ROUNDS = 4  # random messages of each kind

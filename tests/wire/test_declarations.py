@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.wire.oracle import FACTS, UNWRITTEN, enums, structs
-
 from tepui.wire.fields import Field, Kind, Label, fields, full_name
+from tests.wire.oracle import FACTS, UNWRITTEN, enums, structs
 
 
 def _schema_default(field: Field) -> list[str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from tests.wire.oracle import random_struct
-
 from tepui.wire import agent, executor, json, master, protobuf, scheduler
 from tepui.wire.errors import Malformed
 from tepui.wire.message import ProtoMessage
+from tests.wire.oracle import random_struct
 
 SEED = 20
 BODIES = 25  # of each message

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import socket
 
+import msgspec
+
+from tepui.allocator.terms import MIN_ALLOCATABLE, Minimums
 from tepui.base.errors import Refused
 from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
 from tepui.cli.flags import Flag, Group, Kind, Values
-from tepui.master.core.settings import Settings
+from tepui.master.core.settings import RateLimits, Settings
 from tepui.master.daemon.options import MasterOptions
+from tepui.resources import parse_resources
 from tepui.wire import json as wire_json
 from tepui.wire import mesos
 from tepui.wire.errors import Malformed
@@ -86,8 +90,14 @@ GROUPS = (
                 "min_allocatable_resources",
                 Kind.TEXT,
                 None,
-                "Least resources of an offer.",
-                note="not adjustable yet: offers have at least 0.01 cpus or 32 MiB",
+                "Least resources of an offer: 'cpus:1;mem:64|disk:1000', one of them all.",
+            ),
+            Flag(
+                "rate_limits",
+                Kind.TEXT,
+                None,
+                "Calls a second by principal, as in Mesos: "
+                """'{"limits": [{"principal": "p", "qps": 5, "capacity": 100}]}'.""",
             ),
             Flag(
                 "allocation_interval",
@@ -174,6 +184,8 @@ def master_options(values: Values, log_file: str | None) -> MasterOptions:
                 values, "max_unreachable_tasks_per_framework", 0
             ),
             filter_gpu_resources=values.switch("filter_gpu_resources"),
+            min_allocatable=parse_minimums(values.text("min_allocatable_resources")),
+            rate_limits=parse_rate_limits(values.text("rate_limits")),
         ),
         weights=parse_weights(values.text("weights")),
         flags=values.as_text(),
@@ -220,6 +232,30 @@ def parse_domain(text: str | None) -> mesos.DomainInfo | None:
         return wire_json.decode(mesos.DomainInfo, text.encode())
     except Malformed as malformed:
         raise Refused(f"flag --domain: '{text}': {malformed}") from None
+
+
+def parse_minimums(text: str | None) -> Minimums:
+    """Alternatives of `cpus:0.01|mem:32`, each in milli-units by name."""
+    if text is None:
+        return MIN_ALLOCATABLE
+    try:
+        return tuple(parse_resources(part).quantities() for part in text.split("|") if part.strip())
+    except Refused as refused:
+        raise Refused(f"flag --min_allocatable_resources: {refused.text}") from None
+
+
+def parse_rate_limits(text: str | None) -> RateLimits | None:
+    """The JSON of Mesos's docs/framework-rate-limiting.md."""
+    if not text:
+        return None
+    try:
+        limits = msgspec.json.decode(text, type=RateLimits)
+    except msgspec.MsgspecError as error:
+        raise Refused(f"flag --rate_limits: '{text}': {error}") from None
+    rates = [limits.aggregate_default_qps, *(limit.qps for limit in limits.limits)]
+    if any(rate is not None and rate <= 0 for rate in rates):
+        raise Refused(f"flag --rate_limits: '{text}': a rate is above 0")
+    return limits
 
 
 def parse_weights(text: str | None) -> dict[str, float]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from tepui.base.durations import parse_duration_ms
 from tepui.base.errors import Refused
-from tepui.sdk.core.durations import parse_duration_ms
 from tepui.sdk.core.execution import Identity
 
 GRACE_PERIOD = "5secs"  # Mesos' default of each of these

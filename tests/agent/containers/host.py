@@ -76,6 +76,7 @@ class Host:
     ) -> ContainerSpec:
         return ContainerSpec(
             container_id=container_id,
+            program=argv[0] if argv else "true",
             argv=argv,
             environment={"PATH": PATH} | (environment or {}),
             directory=str(self.sandbox(container_id)),

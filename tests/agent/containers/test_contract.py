@@ -48,6 +48,7 @@ class FakeWorld:
     def spec(self, container_id: str, parent: str | None = None) -> ContainerSpec:
         return ContainerSpec(
             container_id=container_id,
+            program="program",
             argv=("program",),
             environment={},
             directory=str(self.directory),

@@ -61,7 +61,8 @@ def test_what_keeps_a_program_from_starting_is_told_in_a_sentence(tmp_path: Path
                 ((str(plain),), r"permission denied \(EACCES\)"),
                 ((str(script),), r"the file is there, but its interpreter is not"),
                 (("/bin/true", "x" * 3_000_000), r"argument list too long \(E2BIG\)"),
-                (("a\0b",), r"field 'argv': it must be a list of texts without NUL"),
+                (("a\0b",), r"field 'program': it must be a text without NUL"),
+                (("a", "\0"), r"field 'argv': it must be a list of texts without NUL"),
                 ((), r"field 'argv': it is empty"),
             ]
             for number, (argv, text) in enumerate(cases):
@@ -69,7 +70,8 @@ def test_what_keeps_a_program_from_starting_is_told_in_a_sentence(tmp_path: Path
                     await one.runtime.launch(one.spec(f"c{number}", *argv))
             nowhere = ContainerSpec(
                 container_id="nowhere",
-                argv=("/bin/true",),
+                program="/bin/true",
+                argv=("true",),
                 environment={},
                 directory=str(tmp_path / "nowhere"),
             )

@@ -42,7 +42,8 @@ def test_a_command_becomes_a_process_with_limits() -> None:
     )
     assert spec_of(launch(mesos.CommandInfo(value="x y"), container)) == ContainerSpec(
         container_id="c",
-        argv=("/bin/sh", "-c", "x y"),
+        program="/bin/sh",
+        argv=("sh", "-c", "x y"),
         environment={"A": "1"},
         directory="/d",
         user="u",
@@ -52,9 +53,10 @@ def test_a_command_becomes_a_process_with_limits() -> None:
     )
 
 
-def test_a_program_gets_its_arguments() -> None:
-    command = mesos.CommandInfo(shell=False, value="/bin/echo", arguments=("echo", "a", "b"))
-    assert spec_of(launch(command)).argv == ("/bin/echo", "a", "b")
+def test_a_program_gets_its_arguments_and_the_name_it_is_called_by() -> None:
+    command = mesos.CommandInfo(shell=False, value="/bin/busybox", arguments=("echo", "a", "b"))
+    assert spec_of(launch(command)).program == "/bin/busybox"
+    assert spec_of(launch(command)).argv == ("echo", "a", "b")
     alone = mesos.CommandInfo(shell=False, value="/bin/echo")
     assert spec_of(launch(alone)).argv == ("/bin/echo",)
 

@@ -39,6 +39,7 @@ def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
 def launch(**changes: object) -> Message:
     message: Message = {
         "container_id": "a",
+        "program": "true",
         "argv": ["true"],
         "environment": {"A": "1"},
         "directory": "/tmp",
@@ -68,6 +69,7 @@ def test_whole_request_is_taken() -> None:
         ({"container_id": ".."}, "container_id"),
         ({"container_id": 7}, "container_id"),
         ({"parent": "a/b"}, "parent"),
+        ({"program": 7}, "program"),
         ({"argv": []}, "argv"),
         ({"argv": ["a", 1]}, "argv"),
         ({"argv": "true"}, "argv"),

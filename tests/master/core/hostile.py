@@ -44,7 +44,7 @@ BAD_ROLES = ("", "/", "a//b", "-x", "..", "*/x", " ")
 NUMBERS = (0.0, 0.1, 1.0, 2.5, 4096.0, -1.0, 1e-9, 1e300, 9.3e15, inf, -inf, nan)
 SECONDS = (0.0, 0.1, 5.0, 60.0, -1.0, 1e9, 1e300, inf, -inf, nan)
 NAMES = ("cpus", "mem", "disk", "gpus", "ports", "tokens", "")
-TASK_IDS = tuple(f"t{n}" for n in range(6)) + ("", "..", "a/b", "é" * 200, "\x00")
+TASK_IDS = (*[f"t{number}" for number in range(30)], "", "..", "a/b", "é" * 200, "\x00")
 EXECUTOR_IDS = ("e1", "e2", "default", "", "/")
 FOREIGN_IDS = ("", "nobody", "a/b", "\n", "x" * 300)
 PRINCIPALS = (None, "limited", "free")
@@ -69,13 +69,13 @@ class Hostile:
     def _event(self) -> Event:
         kinds: tuple[tuple[Callable[[], Event], int], ...] = (
             (self._subscribe, 6),
-            (self._call, 40),
+            (self._call, 50),
             (self._stream_closed, 2),
-            (self._link_opened, 2),
-            (self._link_received, 35),
-            (self._link_closed, 3),
-            (self._operator_call, 5),
-            (self._operator, 5),
+            (self._link_opened, 3),
+            (self._link_received, 45),
+            (self._link_closed, 2),
+            (self._operator_call, 3),
+            (self._operator, 4),
         )
         weights = [weight for _, weight in kinds]
         return self._random.choices([kind for kind, _ in kinds], weights)[0]()
@@ -87,7 +87,7 @@ class Hostile:
         call = Call(
             type=Call.Type.SUBSCRIBE,
             framework_id=info.id,
-            subscribe=Call.Subscribe(framework_info=info, suppressed_roles=self._some(ROLES, 0.2)),
+            subscribe=Call.Subscribe(framework_info=info, suppressed_roles=self._some(ROLES, 0.05)),
         )
         stream = StreamId(f"s{self._number()}")
         self._streams.append(stream)
@@ -150,7 +150,7 @@ class Hostile:
             decline_inverse_offers=Call.DeclineInverseOffers(),
             update_framework=Call.UpdateFramework(
                 framework_info=self._framework_info(framework),
-                suppressed_roles=self._some(ROLES, 0.2),
+                suppressed_roles=self._some(ROLES, 0.05),
             ),
         )
         principal = framework.info.principal if framework and not self._seldom() else None
@@ -174,12 +174,13 @@ class Hostile:
         )
 
     def _accept(self, framework: Framework | None) -> Call.Accept:
-        operations = tuple(self._operation() for _ in range(self._random.randint(0, 2)))
-        return Call.Accept(
-            offer_ids=self._offer_ids(framework), operations=operations, filters=self._filters()
-        )
+        offer_ids = self._offer_ids(framework)
+        offer = self._state.offers.get(OfferId(offer_ids[0].value)) if offer_ids else None
+        agent_id = offer.agent_id if offer and not self._seldom() else self._agent_id()
+        operations = tuple(self._operation(agent_id) for _ in range(self._random.randint(0, 2)))
+        return Call.Accept(offer_ids=offer_ids, operations=operations, filters=self._filters())
 
-    def _operation(self) -> mesos.Offer.Operation:
+    def _operation(self, agent_id: AgentId) -> mesos.Offer.Operation:
         kind = self._one((*Operation.Type, None, *(Operation.Type.LAUNCH,) * 12))
         if self._seldom():
             kind = Operation.Type.LAUNCH_GROUP
@@ -188,7 +189,9 @@ class Hostile:
             id=mesos.OperationID("o") if self._seldom() else None,
             launch=self._often(
                 Operation.Launch(
-                    task_infos=tuple(self._task() for _ in range(self._random.randint(0, 3)))
+                    task_infos=tuple(
+                        self._task(agent_id) for _ in range(self._random.randint(0, 3))
+                    )
                 )
             ),
             launch_group=self._often(
@@ -196,20 +199,21 @@ class Hostile:
                     executor=self._executor(mesos.ExecutorInfo.Type.DEFAULT),
                     task_group=mesos.TaskGroupInfo(
                         tasks=tuple(
-                            self._task(command_only=True) for _ in range(self._random.randint(0, 3))
+                            self._task(agent_id, command_only=True)
+                            for _ in range(self._random.randint(0, 3))
                         )
                     ),
                 )
             ),
         )
 
-    def _task(self, *, command_only: bool = False) -> mesos.TaskInfo:
+    def _task(self, agent_id: AgentId, *, command_only: bool = False) -> mesos.TaskInfo:
         executor = self._executor(mesos.ExecutorInfo.Type.CUSTOM)
         is_command = command_only or self._random.random() < 0.6
         return mesos.TaskInfo(
             name="t",
             task_id=mesos.TaskID(self._one(TASK_IDS)),
-            agent_id=mesos.AgentID(self._agent_id()),
+            agent_id=mesos.AgentID(agent_id),
             resources=self._resources(small=True),
             command=mesos.CommandInfo(value="true") if is_command else None,
             executor=None if is_command else executor,
@@ -239,7 +243,7 @@ class Hostile:
         framework_id = known.id if known and not self._seldom() else self._one(ids)
         kinds = self._some(tuple(Capability.Type), 0.4)
         is_multi_role = Capability.Type.MULTI_ROLE in kinds
-        roles = self._some(ROLES + (BAD_ROLES if self._seldom() else ()), 0.5)
+        roles = self._some(ROLES + (BAD_ROLES if self._seldom(0.05) else ()), 0.7)
         return mesos.FrameworkInfo(
             user=known.info.user if known else "root",
             name="hostile",
@@ -248,7 +252,7 @@ class Hostile:
             role=None if is_multi_role else self._maybe(self._one(ROLES)),
             capabilities=tuple(Capability(type=kind) for kind in kinds),
             principal=known.info.principal if known else self._one(PRINCIPALS),
-            failover_timeout=self._one(SECONDS),
+            failover_timeout=self._one(SECONDS) if self._seldom() else 100.0,
             checkpoint=known.info.checkpoint if known else self._seldom(),
         )
 
@@ -372,9 +376,8 @@ class Hostile:
         )
 
     def _agent_info(self, agent_id: str | None, agent: Agent | None = None) -> mesos.AgentInfo:
-        big = tuple(
-            [_scalar("cpus", 8.0), _scalar("mem", 8192.0), _scalar("disk", 8192.0), _ports(1, 9)]
-        )
+        scalars = (("cpus", 8.0), ("mem", 8192.0), ("disk", 8192.0))
+        big = (*[_scalar(name, value) for name, value in scalars], _ports(1, 9))
         if self._seldom():
             reserved = mesos.Resource.ReservationInfo(
                 type=mesos.Resource.ReservationInfo.Type.STATIC, role="web"

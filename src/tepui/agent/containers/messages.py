@@ -30,6 +30,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     do: str = "launch"
     container_id: str
     parent: str
+    program: str
     argv: tuple[str, ...]
     environment: dict[str, str]
     directory: str
@@ -83,6 +84,7 @@ def launch_request(spec: ContainerSpec, n: int) -> Launch:
         n=n,
         container_id=spec.container_id,
         parent=spec.parent or "",
+        program=spec.program,
         argv=spec.argv,
         environment=spec.environment,
         directory=spec.directory,

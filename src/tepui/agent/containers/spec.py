@@ -15,7 +15,8 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     """One container. Its program is executed directly: a shell is asked for with `/bin/sh -c`."""
 
     container_id: str
-    argv: tuple[str, ...]  # argv[0] without a '/' is looked for in the environment's PATH
+    program: str  # without a '/' it is looked for in the environment's PATH
+    argv: tuple[str, ...]  # begins with the name that the program is called by
     environment: dict[str, str]  # all of it: nothing is inherited from the agent
     directory: str  # the sandbox: working directory, and place of the output files
     user: str | None = None  # None: the agent's own

@@ -5,8 +5,9 @@ Source: Mesos slave/containerizer/containerizer.cpp (executorEnvironment), slave
 
 from __future__ import annotations
 
-from tepui.agent.core.durations import format_ms, to_ms
+from tepui.agent.core.durations import to_ms
 from tepui.agent.core.state import Executor, Framework, State
+from tepui.base.durations import format_duration_ms
 from tepui.wire import mesos
 
 PATH = (
@@ -28,7 +29,9 @@ def environment_of(
         "MESOS_CHECKPOINT": "1" if framework.info.checkpoint else "0",
         "MESOS_DIRECTORY": executor.directory,
         "MESOS_EXECUTOR_ID": executor.id,
-        "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": format_ms(shutdown_grace_ms(state, executor)),
+        "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": format_duration_ms(
+            shutdown_grace_ms(state, executor)
+        ),
         "MESOS_FRAMEWORK_ID": framework.id,
         "MESOS_HTTP_COMMAND_EXECUTOR": "0",
         "MESOS_SANDBOX": executor.directory,
@@ -38,8 +41,10 @@ def environment_of(
     if executor.built_in:
         variables["MESOS_ALLOCATION_ROLE"] = executor.role
     if framework.info.checkpoint:
-        variables["MESOS_RECOVERY_TIMEOUT"] = format_ms(settings.recovery_timeout_ms)
-        variables["MESOS_SUBSCRIPTION_BACKOFF_MAX"] = format_ms(SUBSCRIPTION_BACKOFF_MAX_MS)
+        variables["MESOS_RECOVERY_TIMEOUT"] = format_duration_ms(settings.recovery_timeout_ms)
+        variables["MESOS_SUBSCRIPTION_BACKOFF_MAX"] = format_duration_ms(
+            SUBSCRIPTION_BACKOFF_MAX_MS
+        )
     return variables | own_variables(command)
 
 

@@ -26,7 +26,7 @@ from tepui.agent.core.actions import (
     SendToExecutor,
     UpdateContainer,
 )
-from tepui.agent.core.durations import format_ms
+from tepui.agent.core.allocated import allocated_executor, allocated_task
 from tepui.agent.core.effects import AgentStep, note, send
 from tepui.agent.core.environment import environment_of, shutdown_grace_ms, user_of
 from tepui.agent.core.events import (
@@ -48,6 +48,7 @@ from tepui.agent.core.state import (
     State,
     Task,
 )
+from tepui.base.durations import format_duration_ms
 from tepui.wire import executor as api
 from tepui.wire import link, mesos
 
@@ -107,7 +108,7 @@ def registration_expired(
     executor = state.containers.get(event.container_id)
     if executor is None or executor.phase is not Phase.REGISTERING:
         return
-    timeout = format_ms(state.settings.executor_registration_timeout_ms)
+    timeout = format_duration_ms(state.settings.executor_registration_timeout_ms)
     executor.phase = Phase.TERMINATING
     executor.ending = Ending(
         mesos.TaskState.TASK_FAILED,

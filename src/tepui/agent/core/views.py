@@ -94,6 +94,7 @@ def state_view(state: State) -> Object:
     )
     unreserved = total.unreserved()
     reserved = total.reservations()
+    domain = {} if state.info.domain is None else {"domain": _json(state.info.domain)}
     return {
         "version": state.settings.version,
         "start_time": state.started_ms / 1000,
@@ -112,6 +113,7 @@ def state_view(state: State) -> Object:
         "unreserved_resources_allocated": resources_json(used.unreserved()),
         "resource_providers": [],
         "attributes": {one.name: _attribute(one) for one in state.info.attributes},
+        **domain,
         "frameworks": [_framework(one) for one in state.frameworks.values()],
         "completed_frameworks": [_framework(one) for one in state.completed_frameworks],
     }

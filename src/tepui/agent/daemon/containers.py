@@ -189,9 +189,11 @@ def spec_of(action: LaunchContainer) -> ContainerSpec:
     """The container as the runtime wants it. Raises Unsupported."""
     refuse_more_than_a_process(action.container)
     refuse_secret_references(action.command)
+    program, argv = program_of(action.command)
     return ContainerSpec(
         container_id=action.container_id,
-        argv=argv_of(action.command),
+        program=program,
+        argv=argv,
         environment=dict(action.environment),
         directory=action.directory,
         user=action.user,
@@ -225,17 +227,19 @@ def refuse_secret_references(command: mesos.CommandInfo) -> None:
             raise Unsupported(f"this agent cannot look up the secret of the variable '{one.name}'")
 
 
-def argv_of(command: mesos.CommandInfo) -> tuple[str, ...]:
-    """The program and its arguments. Raises Unsupported when there is none."""
+def program_of(command: mesos.CommandInfo) -> tuple[str, tuple[str, ...]]:
+    """The program, and the name it is called by with its arguments.
+
+    Raises Unsupported when there is none.
+    """
     if command.shell:
         if command.value is None:
             raise Unsupported("the command has no value")
-        return ("/bin/sh", "-c", command.value)
+        return "/bin/sh", ("sh", "-c", command.value)
     program = command.value or (command.arguments[0] if command.arguments else None)
     if program is None:
         raise Unsupported("the command has neither value nor arguments")
-    # `arguments` begins with the name that the program is called by.
-    return (program, *command.arguments[1:])
+    return program, command.arguments or (program,)
 
 
 def rlimits_of(container: mesos.ContainerInfo | None) -> tuple[Rlimit, ...]:

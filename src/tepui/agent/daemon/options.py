@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from tepui.agent.core.durations import format_ms
 from tepui.agent.core.state import Settings
+from tepui.base.durations import format_duration_ms
 from tepui.wire import mesos
 
 MESOS_VERSION = "1.12.0"  # the API that we speak; clients compare it
@@ -70,7 +70,7 @@ def flags_of(options: AgentOptions, port: int) -> dict[str, str]:
         if name in ("flags", "domain", "fetch_bytes_max") or value is None:
             continue
         if name.endswith("_ms"):
-            flags[name.removesuffix("_ms")] = format_ms(value)
+            flags[name.removesuffix("_ms")] = format_duration_ms(value)
         elif isinstance(value, bool):
             flags[name] = "true" if value else "false"
         else:

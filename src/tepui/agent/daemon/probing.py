@@ -17,7 +17,7 @@ from tepui.agent.core.events import (
     Outcome,
     TcpTried,
 )
-from tepui.agent.daemon.containers import Containers, Unsupported, argv_of, rlimits_of
+from tepui.agent.daemon.containers import Containers, Unsupported, program_of, rlimits_of
 from tepui.agent.daemon.master_link import Put
 from tepui.base.errors import HostError
 
@@ -108,9 +108,11 @@ async def _get_status(url: str) -> int:
 
 
 def _spec_of(probe: CommandProbe) -> ContainerSpec:
+    program, argv = program_of(probe.command)
     return ContainerSpec(
         container_id=probe.container_id,
-        argv=argv_of(probe.command),
+        program=program,
+        argv=argv,
         environment=dict(probe.environment),
         directory=probe.directory,
         user=probe.user,

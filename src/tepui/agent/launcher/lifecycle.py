@@ -143,7 +143,7 @@ class Lifecycle:
         plan.rlimits, container.notes = spawn.affordable_rlimits(
             asked.rlimits, may_raise=self._may_raise_limits
         )
-        plan.argv = asked.argv
+        plan.program, plan.argv = asked.program, asked.argv
         plan.environment = asked.environment
         plan.environment[tree.MARK] = self.processes.mark(asked.container_id)
         plan.uid, plan.gid, plan.groups = asked.uid, asked.gid, asked.groups
@@ -152,7 +152,7 @@ class Lifecycle:
         plan.tasks_files = []
         plan.cgroup_fd = -1
         plan.stdin_fd = plan.stdout_fd = plan.stderr_fd = self._null_fd
-        container.subject = asked.argv[0]
+        container.subject = asked.program
         container.cpus_milli, container.mem_bytes = asked.cpus_milli, asked.mem_bytes
         try:
             plan.directory_fd = os.open(

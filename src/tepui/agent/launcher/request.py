@@ -27,13 +27,14 @@ class Launch:
 
     __slots__ = (
         "again", "argv", "container_id", "cpus_milli", "directory", "environment", "gid", "groups",
-        "mem_bytes", "output_bytes_max", "parent", "rlimits", "stderr", "stdout", "uid", "umask",
+        "mem_bytes", "output_bytes_max", "parent", "program", "rlimits", "stderr", "stdout", "uid", "umask",
     )  # fmt: skip
 
     def __init__(self, message: Message) -> None:
         self.container_id = name_in(message, "container_id")
         self.again = message.get("again") is True
         self.parent = name_in(message, "parent") if message.get("parent") else ""
+        self.program = text_in(message, "program")
         self.argv = texts_in(message, "argv")
         self.environment = environment_in(message)
         self.directory = text_in(message, "directory")

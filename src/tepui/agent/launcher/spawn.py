@@ -35,9 +35,10 @@ class Plan:
 
     __slots__ = (
         "argv", "cgroup_fd", "directory_fd", "environment", "error_fd", "gid", "groups",
-        "oom_score_adj", "rlimits", "stderr_fd", "stdin_fd", "stdout_fd", "tasks_files", "uid", "umask",
+        "oom_score_adj", "program", "rlimits", "stderr_fd", "stdin_fd", "stdout_fd", "tasks_files", "uid", "umask",
     )  # fmt: skip
 
+    program: str
     argv: list[str]
     environment: dict[str, str]
     directory_fd: int
@@ -119,11 +120,11 @@ def _become(plan: Plan) -> None:
         for number in CHANGED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(plan.argv[0], plan.argv, plan.environment)
+        os.execvpe(plan.program, plan.argv, plan.environment)
     except BaseException as error:
         cause = describe(error)
         missing = isinstance(error, FileNotFoundError)
-        if missing and "/" in plan.argv[0] and os.path.exists(plan.argv[0]):
+        if missing and "/" in plan.program and os.path.exists(plan.program):
             cause = f"the file is there, but its interpreter is not ({cause})"
         os.write(plan.error_fd, f"{stage}\0{cause}".encode()[:ERROR_BYTES_MAX])
     finally:

@@ -9,6 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from tepui.allocator.terms import MIN_ALLOCATABLE, Minimums
+
 HEARTBEAT_INTERVAL_MS: Final = 15_000  # Mesos: master/constants.hpp DEFAULT_HEARTBEAT_INTERVAL
 REFUSE_MS_DEFAULT: Final = 5_000  # Mesos: mesos.proto Filters.refuse_seconds
 DECLINE_PAUSE_MS: Final = 100  # Mesos has its --allocation_interval, 1 s, between the two
@@ -46,4 +48,5 @@ class Settings(Struct, frozen=True):
     max_removed_agents: int = 1_000
     registry_max_agent_count: int = 102_400  # unreachable agents, and as many that are gone
     filter_gpu_resources: bool = True
+    min_allocatable: Minimums = MIN_ALLOCATABLE
     rate_limits: RateLimits | None = None

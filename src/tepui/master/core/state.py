@@ -240,7 +240,10 @@ def new(
     """A master that knows nothing yet. `seed` makes its ids."""
     settings = settings or Settings()
     allocator = Allocator(
-        filter_gpu_resources=settings.filter_gpu_resources, domain=info.domain, weights=weights
+        min_allocatable=settings.min_allocatable,
+        filter_gpu_resources=settings.filter_gpu_resources,
+        domain=info.domain,
+        weights=weights,
     )
     return State(
         info=info,

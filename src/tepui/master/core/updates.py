@@ -14,6 +14,7 @@ from tepui.master.core.actions import Effects, SendEvent, SendToAgent
 from tepui.master.core.publish import publish_task_updated
 from tepui.master.core.settings import ACKNOWLEDGED_MAX
 from tepui.master.core.state import TERMINAL_STATES, Agent, Framework, State
+from tepui.master.core.validation.agent import has_nan
 from tepui.wire import link, mesos, scheduler
 
 Event = scheduler.Event
@@ -25,7 +26,7 @@ def status_updated(
     """An agent has news of a task."""
     status = message.status
     framework = state.frameworks.get(FrameworkId(message.framework_id))
-    if framework is None or status.uuid is None or agent.link is None:
+    if framework is None or status.uuid is None or has_nan(status):
         state.counters.add("invalid_status_updates")
         return
     if agent.has_acknowledged(status.uuid):
@@ -37,7 +38,9 @@ def status_updated(
         is_news = task.update is None or task.update.uuid != status.uuid
         task.update = status
         task.forwarded = status.state
-        tasks.change_state(state, task, message.latest_state, now_ms)
+        is_end = status.state in TERMINAL_STATES  # then it is the latest, whatever the agent says
+        latest = status.state if is_end else message.latest_state
+        tasks.change_state(state, task, latest, now_ms)
         statuses.remember(task, status)
         if is_news:
             publish_task_updated(state, task, status, step)

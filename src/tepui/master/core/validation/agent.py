@@ -7,7 +7,7 @@ tasks must never fail later. The texts are ours; the agent's operator finds them
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import isfinite
+from math import isfinite, isnan
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -36,6 +36,7 @@ class Claim(Struct, frozen=True):
     id: str
     resources: tuple[mesos.Resource, ...]
     ended: bool = False  # it uses nothing any more
+    has_nan: bool = False  # in what the master would show in JSON
 
 
 Known: TypeAlias = Callable[[Claim], Resources | None]  # what the master itself says it uses
@@ -72,6 +73,17 @@ def reregister_error(message: link.Reregister, known: Known) -> str | None:
         return refused.text
 
 
+def has_nan(status: mesos.TaskStatus) -> bool:
+    """Whether the status has a number that JSON can't carry to a scheduler."""
+    if status.timestamp is not None and isnan(status.timestamp):
+        return True
+    limitation = status.limitation
+    return limitation is not None and any(
+        resource.scalar is not None and isnan(resource.scalar.value)
+        for resource in limitation.resources
+    )
+
+
 def _claims_error(
     message: link.Reregister, framework_ids: frozenset[str], known: Known
 ) -> str | None:
@@ -81,6 +93,8 @@ def _claims_error(
     for claim in _claims(message):
         key = (claim.framework_id, claim.kind, claim.id)
         text = f"{claim.kind} '{claim.id}' of framework '{claim.framework_id}'"
+        if claim.has_nan:
+            return f"{text} has a number that is none"
         if claim.framework_id not in framework_ids:
             return f"{text}, which is not among the agent's frameworks"
         if key in seen:
@@ -106,7 +120,16 @@ def _claims(message: link.Reregister) -> Iterable[Claim]:
             task.task_id.value,
             task.resources,
             ended=task.state in TERMINAL_STATES,
+            has_nan=_has_nan(task),
         )
+
+
+def _has_nan(task: mesos.Task) -> bool:
+    numbers = [limit.value for limit in task.limits.values()]
+    if (check := task.health_check) is not None:
+        numbers += [check.delay_seconds, check.interval_seconds]
+        numbers += [check.timeout_seconds, check.grace_period_seconds]
+    return any(map(has_nan, task.statuses)) or any(map(isnan, numbers))
 
 
 def _framework_error(info: mesos.FrameworkInfo) -> str | None:
@@ -125,18 +148,19 @@ def _valid_resources(wire: tuple[mesos.Resource, ...]) -> Resources:
 
 
 def _attribute_error(attribute: mesos.Attribute) -> str | None:
-    match attribute.type:
-        case _Type.SCALAR:
-            has_value = attribute.scalar is not None and isfinite(attribute.scalar.value)
-        case _Type.RANGES:
-            if attribute.ranges is not None:
-                try:
-                    Ranges.from_wire(attribute.ranges)
-                except Refused as refused:
-                    return refused.text
-            has_value = attribute.ranges is not None
-        case _Type.SET:
-            has_value = attribute.set is not None
-        case _:
-            has_value = attribute.text is not None
-    return None if has_value else f"no value of type {attribute.type.value}"
+    values = {
+        _Type.SCALAR: attribute.scalar,
+        _Type.RANGES: attribute.ranges,
+        _Type.SET: attribute.set,
+        _Type.TEXT: attribute.text,
+    }
+    if [kind for kind, value in values.items() if value is not None] != [attribute.type]:
+        return f"expected one value, of type {attribute.type.value}"
+    if attribute.scalar is not None and not isfinite(attribute.scalar.value):
+        return f"{attribute.scalar.value:g} is not a number"
+    if attribute.ranges is not None:
+        try:
+            Ranges.from_wire(attribute.ranges)
+        except Refused as refused:
+            return refused.text
+    return None
