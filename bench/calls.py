@@ -98,13 +98,20 @@ class Calls:
             f"POST {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Type: application/json\r\n"
             f"Accept: application/json\r\n{headers}Content-Length: "
         ).encode()
+        self._connections = 0
         self._free: list[_Connection] = []
         self._waiting: deque[bytes] = deque()
         self.answered: Callable[[], None] | None = None  # after each answer
 
+    @property
+    def idle(self) -> bool:
+        """All that was posted is answered."""
+        return len(self._free) == self._connections
+
     async def connect(self, connections: int) -> None:
         """Open the connections."""
         loop = asyncio.get_running_loop()
+        self._connections = connections
         for _ in range(connections):
             await loop.create_connection(lambda: _Connection(self._next), HOST, self._port)
 

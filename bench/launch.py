@@ -57,8 +57,8 @@ class Launcher(Scheduler):
 
     @property
     def idle(self) -> bool:
-        """All that was launched has ended."""
-        return self._in_flight == 0
+        """All that was launched has ended, and the master knows that we know."""
+        return self._in_flight == 0 and self.calls.idle
 
     def offered(self, offers: list[Offer]) -> None:
         for offer in offers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,18 +17,21 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 END_S = 20.0  # a daemon that is asked to end has this long
 READY_S = 30.0  # a daemon that was started listens by then
+PORTS = range(20_000, 32_000)  # below those that connections are given
 POLL_S = 0.002
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MB = 1_000_000
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(count: int = 1) -> int:
+    """The first of `count` ports that nobody listens on, and that no connection is given."""
+    for first in random.sample(PORTS, len(PORTS)):
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                probes.enter_context(socket.socket()).bind((HOST, port))
+            return first
+    raise AssertionError("all ports are taken")
 
 
 @contextlib.contextmanager

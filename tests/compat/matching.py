@@ -35,6 +35,7 @@ NUMBERED = ("FRAMEWORK", "AGENT", "OFFER", "UUID", "UUIDB64")
 NUMBERS = ("<PID>", "<TIME>", "<TIME_NS>")  # placeholders that stand for JSON numbers
 # Lists whose order comes from hash maps in Mesos, or from the moment of an allocation.
 UNORDERED = (
+    "executor_ids",
     "resources",
     "unreserved_resources",
     "reserved_resources",

@@ -211,6 +211,7 @@ class Player:
     def _opened(self, step: Step, recorded: Response, arrivals: Arrivals) -> None:
         executor = step.request is not None and step.request.path.endswith("/api/v1/executor")
         if label := step.stream or ("executor" if executor else None):
+            self.cut(label)
             self.streams[label] = arrivals
             return
         if recorded.body is not None:
@@ -280,13 +281,21 @@ class Player:
     def _expect_event(self, step: Step, arrivals: Arrivals, recorded: Json) -> None:
         kind = names_in(kind_of(recorded), self.names)
         known = self._absent(step, f"event {kind}")
-        got = arrivals.wait(kind, time.monotonic() + SILENCE_S if known else self._deadline())
+        until = time.monotonic() + SILENCE_S if known else self._deadline()
+        got = arrivals.wait(kind, until)
+        while got is not None and self._again(got) and not self._again(recorded):
+            got = arrivals.wait(kind, until)
         if got is None:
             others = sorted(name for name, some in arrivals.by_kind.items() if some)
             self._late = self._late or not known
             self._find(step, Problem(f"event {kind}", "came", f"nothing; there is {others}"))
             return
         self._problems(step, compare(recorded, got, self.names, f"event {kind}"))
+
+    def _again(self, event: Json) -> bool:
+        """The update was there before: it is sent again every 10 s until it is acknowledged."""
+        uuid = member(event, "update", "status", "uuid")
+        return names_in(str(uuid), self.names) in self.names.values.values()
 
     def _expect_end(self, step: Step, arrivals: Arrivals, recorded: str) -> None:
         until = self._deadline()
@@ -375,7 +384,7 @@ class Player:
         for label, arrivals in self.streams.items():
             for kind, events in arrivals.by_kind.items():
                 for event in events:
-                    if kind.startswith("RESCIND"):
+                    if kind.startswith("RESCIND") or self._again(event):
                         continue
                     problem = Problem(f"{label} event {kind}", "(none)", json.dumps(event))
                     self._find(self.steps[-1], problem)
@@ -461,11 +470,16 @@ class Player:
 
 
 def kind_of(event: Json) -> str:
-    """Events of one kind are in order: the type, and of updates the task."""
+    """Events of one kind are in order: the type, and of updates the task.
+
+    What the master says of a task on its own account has no place in the order of the agent's updates.
+    """
     kind = str(member(event, "type"))
     match kind:
         case "UPDATE":
-            return f"UPDATE {member(event, 'update', 'status', 'task_id', 'value')}"
+            task = member(event, "update", "status", "task_id", "value")
+            ours = member(event, "update", "status", "uuid") is None
+            return f"UPDATE {task}{' by the master' if ours else ''}"
         case "RESCIND":
             return f"RESCIND {member(event, 'rescind', 'offer_id', 'value')}"
     return kind

@@ -92,6 +92,7 @@ LANES = (
         "plain",
         (PLAIN,),
         (
+            *_alone("A5", "raw-wire"),  # first: it shows all that the master knows
             *_alone(
                 "A1",
                 "http-head-errors",
@@ -118,7 +119,6 @@ LANES = (
             *_alone("A3", "task-validation"),
             *_alone(
                 "A5",
-                "raw-wire",
                 "framework-completes-while-task-runs",
                 "updates-without-acknowledgement",
                 "ten-tasks-one-accept",
@@ -128,7 +128,6 @@ LANES = (
                 "A4",
                 "accept-an-offer-of-another-framework",
                 "offer-filters-min-allocatable-resources",
-                "one-offer-two-tasks-and-leftover",
             ),
         ),
     ),
@@ -167,7 +166,14 @@ LANES = (
         ),
         ("--max_completed_frameworks=5",),
     ),
-    Lane("pair", (PLAIN, PLAIN), _alone("A5", "multi-role-offers")),
+    Lane(
+        "pair",
+        (PLAIN, PLAIN),
+        (
+            *_alone("A5", "multi-role-offers"),
+            *_alone("A4", "one-offer-two-tasks-and-leftover"),
+        ),
+    ),
     Lane(
         "joined",
         (RICH, PLAIN),

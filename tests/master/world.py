@@ -284,6 +284,10 @@ class Scheduler:
         )
         self.call(Call.Type.ACCEPT, accept=accept)
 
+    def updates(self) -> list[mesos.TaskStatus]:
+        """The statuses among what it was sent since the last time."""
+        return [event.update.status for event in self.events() if event.update is not None]
+
     def offer_of(self, agent: FakeAgent, role: str | None) -> OfferId:
         """The framework's offer of the agent."""
         return next(
@@ -343,9 +347,34 @@ class FakeAgent:
             owner.call(Call.Type.ACKNOWLEDGE, acknowledge=acknowledge)
         return status
 
+    def told(self) -> list[link.FromMaster]:
+        """What it was sent on its newest link since the last time."""
+        return self.world.to_agents.pop(self.link, [])
+
     def disconnect(self) -> None:
         """Its connection is gone."""
         self.world.put(LinkClosed(self.link))
+
+    def reregister(
+        self,
+        *tasks: mesos.Task,
+        frameworks: Sequence[mesos.FrameworkInfo] = (),
+        executors: Sequence[link.RunningExecutor] = (),
+        info: mesos.AgentInfo | None = None,
+        on: LinkId | None = None,
+    ) -> Effects:
+        """It comes back on a new link, with these frameworks and tasks."""
+        known = self.world.state.agents.get(self.id) or self.world.state.unreachable_agents[self.id]
+        self.link = LinkId(self.world.number()) if on is None else on
+        message = link.Reregister(
+            info=info or known.info,
+            version="1.0.0",
+            address="127.0.0.1:15099",
+            frameworks=tuple(frameworks),
+            executors=tuple(executors),
+            tasks=tasks,
+        )
+        return self.say(message)
 
 
 def master_info() -> mesos.MasterInfo:

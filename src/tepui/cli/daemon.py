@@ -26,6 +26,9 @@ RAW_ARGUMENTS = {
     "help_option_names": [],  # the help is written from the table of flags
 }
 
+# A launch makes hundreds of objects and no cycles: collecting each 700 costs a tenth of the time.
+GC_THRESHOLDS = (100_000, 50, 100)
+
 AUTHENTICATION_NOTE = (
     "there is no authentication yet, so this is ignored: whoever reaches the port may use it"
 )
@@ -87,5 +90,6 @@ def run_daemon(main: Coroutine[None, None, None]) -> None:
     import uvloop
 
     gc.freeze()  # what was imported is never garbage: collections need not look at it
+    gc.set_threshold(*GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)

@@ -27,6 +27,8 @@ CONNECTION: Final = "tepui.connection"  # the scope's extension that holds our p
 
 _SLASHES = re.compile(r"/{2,}")
 
+TOO_LARGE: Final = text(413, f"The body is larger than {BODY_BYTES_MAX} bytes")
+
 Upgrade = Callable[[Mapping[str, str]], asyncio.Protocol]
 
 
@@ -42,7 +44,10 @@ class Application:
     ) -> None:
         assert scope["type"] == "http"
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        body = await _read_body(receive)
+        protocol = (scope.get("extensions") or {})[CONNECTION]["protocol"]
+        assert isinstance(protocol, WebProtocol)
+        is_whole = not protocol.cycle.more_body  # as nearly always: no time is to be measured
+        body = await (_read_body(receive) if is_whole else _read_slow_body(receive))
         if isinstance(body, Response):
             await _write(body, send)
             return
@@ -50,6 +55,9 @@ class Application:
             body = _unzipped(body)
         if isinstance(body, Response):
             await _write(body, send)
+            return
+        if not scope["path"].startswith("/"):
+            await _write(text(400, "Request URL path must start with '/'"), send)
             return
         path = _SLASHES.sub("/", scope["path"]).rstrip("/")
         found = self.routes.find(path)
@@ -74,27 +82,31 @@ class Application:
         if isinstance(answer, Response):
             await _write(answer, send)
         else:
-            extensions = scope.get("extensions") or {}
-            await _stream(answer, extensions[CONNECTION]["protocol"], receive, send)  # type: ignore[arg-type]  # ours, not of the specification
+            await _stream(answer, protocol, receive, send)
+
+
+async def _read_slow_body(receive: ASGIReceiveCallable) -> bytes | Response:
+    """The same for a body that is still under way; it has BODY_READ_MS."""
+    try:
+        async with asyncio.timeout(BODY_READ_MS / 1000):
+            return await _read_body(receive)
+    except TimeoutError:
+        return text(408, f"The body did not arrive within {BODY_READ_MS // 1000} seconds")
 
 
 async def _read_body(receive: ASGIReceiveCallable) -> bytes | Response:
-    """The whole body; or the answer to one that is too large or too slow."""
+    """The whole body; or the answer to one that is too large."""
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(BODY_READ_MS / 1000):
-            message = await receive()
-            while message["type"] == "http.request":
-                size += len(message["body"])
-                if size > BODY_BYTES_MAX:
-                    return text(413, f"The body is larger than {BODY_BYTES_MAX} bytes")
-                parts.append(message["body"])
-                if not message["more_body"]:
-                    return b"".join(parts)
-                message = await receive()
-    except TimeoutError:
-        return text(408, f"The body did not arrive within {BODY_READ_MS // 1000} seconds")
+    message = await receive()
+    while message["type"] == "http.request":
+        size += len(message["body"])
+        if size > BODY_BYTES_MAX:
+            return TOO_LARGE
+        parts.append(message["body"])
+        if not message["more_body"]:
+            return b"".join(parts)
+        message = await receive()
     return text(400, "The client left before its body was complete")
 
 
@@ -106,7 +118,7 @@ def _unzipped(body: bytes) -> bytes | Response:
     except zlib.error:
         return text(500, "failed to decode body")
     if unzip.unconsumed_tail:
-        return text(413, f"The body is larger than {BODY_BYTES_MAX} bytes")
+        return TOO_LARGE
     return whole
 
 

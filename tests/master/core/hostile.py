@@ -71,7 +71,7 @@ class Hostile:
             (self._subscribe, 6),
             (self._call, 50),
             (self._stream_closed, 2),
-            (self._link_opened, 3),
+            (self._link_opened, 5),
             (self._link_received, 45),
             (self._link_closed, 2),
             (self._operator_call, 3),
@@ -95,13 +95,16 @@ class Hostile:
 
     def _call(self) -> Event:
         framework = self._framework()
+        offered = [f for f in self._state.frameworks.values() if f.offers]
+        if offered and not self._seldom():
+            framework = self._one(offered)
         framework_id = framework.id if framework else self._one(FOREIGN_IDS)
         subscription = framework.subscription if framework else None
         stream = subscription.stream if subscription else None
         if self._seldom():
             stream = self._one([*self._streams, None])
         kind = self._random.choices(
-            list(Call.Type), [8 if k is Call.Type.ACCEPT else 1 for k in Call.Type]
+            list(Call.Type), [12 if k is Call.Type.ACCEPT else 1 for k in Call.Type]
         )[0]
         if kind in (Call.Type.TEARDOWN, Call.Type.SUBSCRIBE) and not self._seldom():
             kind = Call.Type.ACCEPT
@@ -177,10 +180,13 @@ class Hostile:
         offer_ids = self._offer_ids(framework)
         offer = self._state.offers.get(OfferId(offer_ids[0].value)) if offer_ids else None
         agent_id = offer.agent_id if offer and not self._seldom() else self._agent_id()
-        operations = tuple(self._operation(agent_id) for _ in range(self._random.randint(0, 2)))
+        framework_id = framework.id if framework else FrameworkId("nobody")
+        operations = tuple(
+            self._operation(framework_id, agent_id) for _ in range(self._random.randint(0, 2))
+        )
         return Call.Accept(offer_ids=offer_ids, operations=operations, filters=self._filters())
 
-    def _operation(self, agent_id: AgentId) -> mesos.Offer.Operation:
+    def _operation(self, framework_id: FrameworkId, agent_id: AgentId) -> mesos.Offer.Operation:
         kind = self._one((*Operation.Type, None, *(Operation.Type.LAUNCH,) * 12))
         if self._seldom():
             kind = Operation.Type.LAUNCH_GROUP
@@ -190,16 +196,17 @@ class Hostile:
             launch=self._often(
                 Operation.Launch(
                     task_infos=tuple(
-                        self._task(agent_id) for _ in range(self._random.randint(0, 3))
+                        self._task(framework_id, agent_id)
+                        for _ in range(self._random.randint(0, 3))
                     )
                 )
             ),
             launch_group=self._often(
                 Operation.LaunchGroup(
-                    executor=self._executor(mesos.ExecutorInfo.Type.DEFAULT),
+                    executor=self._executor(mesos.ExecutorInfo.Type.DEFAULT, framework_id),
                     task_group=mesos.TaskGroupInfo(
                         tasks=tuple(
-                            self._task(agent_id, command_only=True)
+                            self._task(framework_id, agent_id, command_only=True)
                             for _ in range(self._random.randint(0, 3))
                         )
                     ),
@@ -207,8 +214,10 @@ class Hostile:
             ),
         )
 
-    def _task(self, agent_id: AgentId, *, command_only: bool = False) -> mesos.TaskInfo:
-        executor = self._executor(mesos.ExecutorInfo.Type.CUSTOM)
+    def _task(
+        self, framework_id: FrameworkId, agent_id: AgentId, *, command_only: bool = False
+    ) -> mesos.TaskInfo:
+        executor = self._executor(mesos.ExecutorInfo.Type.CUSTOM, framework_id)
         is_command = command_only or self._random.random() < 0.6
         return mesos.TaskInfo(
             name="t",
@@ -220,12 +229,15 @@ class Hostile:
             kill_policy=self._maybe(mesos.KillPolicy()),
         )
 
-    def _executor(self, kind: mesos.ExecutorInfo.Type) -> mesos.ExecutorInfo:
+    def _executor(
+        self, kind: mesos.ExecutorInfo.Type, framework_id: FrameworkId
+    ) -> mesos.ExecutorInfo:
         is_custom = kind is mesos.ExecutorInfo.Type.CUSTOM
         small = (_scalar("cpus", 0.1), _scalar("mem", 32.0), _scalar("disk", 1.0))
         return mesos.ExecutorInfo(
             type=kind,
             executor_id=mesos.ExecutorID(self._one(EXECUTOR_IDS)),
+            framework_id=self._often(mesos.FrameworkID(framework_id)),
             command=mesos.CommandInfo(value="true") if is_custom else None,
             resources=self._resources(small=True) if self._seldom() else small,
         )
@@ -294,15 +306,15 @@ class Hostile:
         kind = self._random.random()
         framework = self._framework()
         framework_id = framework.id if framework else FrameworkId("nobody")
-        if kind < 0.6:
+        if kind < 0.45:
             return self._status_updated(agent)
-        if kind < 0.7:
+        if kind < 0.55:
             executor_id = self._one(EXECUTOR_IDS)
             return link.ExecutorExited(framework_id, executor_id, -1, self._seldom())
-        if kind < 0.75:
+        if kind < 0.6:
             return link.ExecutorMessage(framework_id, self._one(EXECUTOR_IDS), b"")
         if kind < 0.87:
-            return link.Pong(self._one((agent.ping_sequence, -1, 2**63)))
+            return link.Pong(self._one((*[agent.ping_sequence] * 8, -1, 2**63)))
         if kind < 0.97:
             agent_id = self._agent_id() if self._seldom() else agent.id
             return self._reregister(agent_id, agent)
@@ -344,7 +356,7 @@ class Hostile:
         for info in frameworks:
             framework_id = FrameworkId(info.id.value if info.id else "")
             if self._seldom():
-                executor = self._executor(mesos.ExecutorInfo.Type.CUSTOM)
+                executor = self._executor(mesos.ExecutorInfo.Type.CUSTOM, framework_id)
                 executors.append(link.RunningExecutor(framework_id, executor))
             if self._random.random() < 0.5:
                 tasks.append(self._reported((framework_id, TaskId(self._one(TASK_IDS))), None))
@@ -395,7 +407,7 @@ class Hostile:
         )
 
     def _attributes(self) -> tuple[mesos.Attribute, ...]:
-        if not self._seldom():
+        if not self._seldom(0.04):
             return ()
         inverted = mesos.Value.Range(begin=9, end=1)
         return (
@@ -506,7 +518,8 @@ class Hostile:
         return tuple(mesos.OfferID(one) for one in found)
 
     def _filters(self) -> mesos.Filters | None:
-        return self._maybe(mesos.Filters(refuse_seconds=self._one(SECONDS)))
+        refuse_s = self._one(SECONDS) if self._seldom() else 0.0
+        return self._often(mesos.Filters(refuse_seconds=refuse_s))
 
     def _framework(self) -> Framework | None:
         found = list(self._state.frameworks.values())

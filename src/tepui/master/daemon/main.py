@@ -65,9 +65,9 @@ class MasterDaemon:
 
     async def stop(self) -> None:
         """Close all connections; frameworks and agents look for the next master."""
-        self.loop.close()
         self.peers.close()
-        await self._server.stop()
+        await self._server.stop()  # requests that are under way are answered before
+        self.loop.close()
         log.info("stopped")
 
     def _step(self, events: Sequence[Event], at_ms: int) -> Step[Record, Action]:

@@ -1,0 +1,148 @@
+"""Tepui answers as the recorded Mesos did: same status, same text, same events in order, same fields.
+
+Of the exchanges that were recorded (requests with their answers, and events read from a stream), by area:
+
+    area  as recorded  differ on purpose  wait for a later issue
+    A1    376          3                  0
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compat.differences import DIFFERENCES, WAITING, fitting, unused
+from tests.compat.player import Finding
+from tests.compat.recorded import AREAS, Step, scenarios
+from tests.compat.scenarios import LANES, Chain, Lane
+from tests.compat.stage import Played, Stage
+
+pytestmark = pytest.mark.real
+
+LANES_AT_ONCE = 4  # most of them wait for seconds, not for the processor
+CHAINS = tuple(chain for lane in LANES for chain in lane.chains)
+
+
+class Performance:
+    """Plays the chains that tests ask for, each lane on its own cluster, lanes at the same time."""
+
+    def __init__(self, directory: Path, wanted: frozenset[str]) -> None:
+        self._directory = directory
+        self._played: dict[str, Future[Played]] = {}
+        self._pool = ThreadPoolExecutor(LANES_AT_ONCE)
+        for lane in LANES:
+            chains = [chain for chain in lane.chains if chain.name in wanted]
+            if chains:
+                self._played |= {chain.name: Future() for chain in chains}
+                self._pool.submit(self._perform, lane, chains)
+
+    def played(self, chain: Chain) -> Played:
+        """What came of the chain, when it has been played."""
+        return self._played[chain.name].result()
+
+    def close(self) -> None:
+        """Wait until all clusters have ended."""
+        self._pool.shutdown()
+
+    def _perform(self, lane: Lane, chains: list[Chain]) -> None:
+        try:
+            with Stage(lane, self._directory / lane.name) as stage:
+                for chain in chains:
+                    try:
+                        self._played[chain.name].set_result(stage.play(chain))
+                    except Exception as error:  # the test of this chain tells it
+                        self._played[chain.name].set_exception(error)
+        except BaseException as error:
+            for chain in chains:
+                if not self._played[chain.name].done():
+                    self._played[chain.name].set_exception(error)
+            raise
+
+
+@pytest.fixture(scope="module")
+def performance(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Performance]:
+    names = {chain.name for chain in CHAINS}
+    asked = frozenset(
+        name
+        for item in request.session.items
+        for name in names
+        if item.nodeid.endswith(f"[{name}]") or "of_the_recordings" in item.name
+    )
+    performance = Performance(tmp_path_factory.mktemp("compat"), asked)
+    yield performance
+    performance.close()
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain.name)
+def test_the_answers_are_those_of_mesos(chain: Chain, performance: Performance) -> None:
+    played = performance.played(chain)
+    unlisted = [one for one in played.findings if fitting(one.step, one.problem.path) is None]
+    assert not unlisted, _told(chain, unlisted)
+
+
+def test_every_listed_difference_of_the_recordings_is_still_there(performance: Performance) -> None:
+    found = [
+        (one.step, one.problem.path)
+        for chain in CHAINS
+        for one in performance.played(chain).findings
+    ]
+    assert unused(found) == []
+
+
+def test_as_many_exchanges_of_the_recordings_pass_as_stated(performance: Performance) -> None:
+    stated = (__doc__ or "").splitlines()
+    counted = [f"{area:<6}{_count(area, performance)}" for area in AREAS]
+    assert [line.strip() for line in stated if line.strip()[:2] in AREAS] == counted
+
+
+def test_every_recorded_scenario_is_played_or_waits() -> None:
+    played = {(c.area, name) for c in CHAINS for name in (*c.scenarios, *c.beside)}
+    waiting = {(one.area, one.scenario) for one in WAITING}
+    recorded = {(area, name) for area in AREAS for name in scenarios(area)}
+    assert played | waiting == recorded
+    assert not played & waiting
+
+
+def _told(chain: Chain, findings: list[Finding]) -> str:
+    first = findings[0]
+    return (
+        f"{chain.area} {first.step.where}: {first.problem}\n"
+        f"({len(findings)} differences in all)\n"
+        f"again: pytest 'tests/compat/test_recorded.py::"
+        f"test_the_answers_are_those_of_mesos[{chain.name}]'"
+    )
+
+
+def _count(area: str, performance: Performance) -> str:
+    steps = [s for some in scenarios(area).values() for s in some if s.is_exchange]
+    kinds: dict[tuple[str, int], str] = {}
+    played: set[tuple[str, int]] = set()
+    for chain in CHAINS:
+        if chain.area != area:
+            continue
+        result = performance.played(chain)
+        played |= {(step.name, step.step) for step in result.steps}
+        for one in result.findings:
+            entry = fitting(one.step, one.problem.path)
+            kind = "fails" if entry is None else "waits" if entry.issue else "differs"
+            key = (one.step.name, one.step.step)
+            if kinds.get(key) != "fails":
+                kinds[key] = kind
+    waiting = {one.scenario for one in WAITING if one.area == area}
+
+    def kind_of(step: Step) -> str:
+        if step.name in waiting:
+            return "waits"
+        key = (step.name, step.step)
+        return kinds.get(key, "passes" if key in played else "differs")
+
+    told = [kind_of(step) for step in steps]
+    return f"{told.count('passes'):<13}{told.count('differs'):<19}{told.count('waits')}"
+
+
+assert DIFFERENCES
