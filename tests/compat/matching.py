@@ -41,7 +41,12 @@ UNORDERED = (
     "reserved_resources",
     "used_resources",
     "offered_resources",
-    "offers", "tasks", "frameworks", "completed_frameworks", "slaves")
+    "offers",
+    "tasks",
+    "frameworks",
+    "completed_frameworks",
+    "slaves",
+)
 
 
 class Problem(Struct, frozen=True):
@@ -80,7 +85,8 @@ class Names:
 
     def matches(self, recorded: str, got: str) -> bool:
         """Whether `got` is the recorded text; then its placeholders are learned."""
-        pattern, at, seen = "", 0, []
+        pattern, at = "", 0
+        seen: list[str] = []
         for match in PLACEHOLDER.finditer(recorded):
             kind = _kind(match[0])
             if kind not in SHAPES:
@@ -141,7 +147,9 @@ def compare(recorded: Json, got: Json, names: Names, path: str) -> list[Problem]
             return _compare_sets(recorded, got, names, path)
         return _compare_lists(recorded, got, names, path)
     if isinstance(recorded, str) and isinstance(got, str):
-        return [] if names.matches(recorded, got) else [_problem(path, names_in(recorded, names), got)]
+        return (
+            [] if names.matches(recorded, got) else [_problem(path, names_in(recorded, names), got)]
+        )
     return [] if recorded == got else [_problem(path, recorded, got)]
 
 
@@ -165,9 +173,7 @@ def _compare_objects(
     return problems
 
 
-def _compare_lists(
-    recorded: list[Json], got: list[Json], names: Names, path: str
-) -> list[Problem]:
+def _compare_lists(recorded: list[Json], got: list[Json], names: Names, path: str) -> list[Problem]:
     problems: list[Problem] = []
     for index, (one, other) in enumerate(zip(recorded, got, strict=False)):
         problems += compare(one, other, names, f"{path}[{index}]")
@@ -176,9 +182,7 @@ def _compare_lists(
     return problems
 
 
-def _compare_sets(
-    recorded: list[Json], got: list[Json], names: Names, path: str
-) -> list[Problem]:
+def _compare_sets(recorded: list[Json], got: list[Json], names: Names, path: str) -> list[Problem]:
     """Pairs each recorded item with the one that differs least."""
     problems: list[Problem] = []
     left = list(got)

@@ -38,6 +38,7 @@ WHOLE_S = 0.5  # for the parts of an agent to be free again
 WHOLE = (4.0, 4096.0)  # cpus and memory of every recorded agent
 SILENCE_S = 0.3  # nothing comes within this time where nothing was recorded
 HEARTBEAT = '{"type":"HEARTBEAT"}'
+HEALTH_UPDATED = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED"
 IGNORED_HEADERS = ("date", "content-length")
 
 
@@ -62,6 +63,7 @@ class Arrivals:
         self.offers: list[Json] = []
         self.first: str | None = None
         self.heartbeats = 0
+        self.health: dict[str, Json] = {}  # as last told, by kind
         self.all_heartbeats = all_heartbeats  # the recordings leave out all but the first
 
     def read(self, until: float) -> bool:
@@ -181,11 +183,12 @@ class Player:
                 self._compare_body(step, one.body, other.body.encode(), other.head)
 
     def _exchange(self, step: Step, request: Request, recorded: Response) -> None:
-        connection = Connection(self._port(request))
         self._learn(request)
         headers = [(name, self._filled(value)) for name, value in request.headers]
         body = None if request.body is None else body_bytes(self._filled(request.body))
-        connection.send(request.method, self._filled(request.path), headers, body)
+        path = self._filled(request.path)
+        connection = Connection(self._port(request))
+        connection.send(request.method, path, headers, body)
         try:
             got = connection.head()
         except (Ended, TimeoutError) as error:
@@ -227,11 +230,13 @@ class Player:
             if one is None or other is None or not self.names.matches(one, other):
                 self._find(step, Problem(f"header {name}", one or "(absent)", other or "(absent)"))
 
-    def _compare_body(
-        self, step: Step, wanted: str, content: bytes, got_head: Response
-    ) -> None:
+    def _compare_body(self, step: Step, wanted: str, content: bytes, got_head: Response) -> None:
         headers = dict(_lower(got_head.headers))
-        if content and headers.get("content-type") == "application/json" and wanted[:1] in ("{", "["):
+        if (
+            content
+            and headers.get("content-type") == "application/json"
+            and wanted[:1] in ("{", "[")
+        ):
             known, got = self._ours(parse(self._ported(wanted)), parse(content))
             self._problems(step, compare(known, got, self.names, "body"))
             return
@@ -248,7 +253,11 @@ class Player:
         if not isinstance(recorded, dict) or not isinstance(got, dict):
             return recorded, got
         values = {v for name, v in self.names.values.items() if name.startswith("<FRAMEWORK_")}
-        for key, owner in (("tasks", "framework_id"), ("frameworks", "id"), ("completed_frameworks", "id")):
+        for key, owner in (
+            ("tasks", "framework_id"),
+            ("frameworks", "id"),
+            ("completed_frameworks", "id"),
+        ):
             one, other = recorded.get(key), got.get(key)
             if isinstance(one, list) and isinstance(other, list):
                 recorded = {
@@ -285,12 +294,39 @@ class Player:
         got = arrivals.wait(kind, until)
         while got is not None and self._again(got) and not self._again(recorded):
             got = arrivals.wait(kind, until)
+        while got is not None and self._same_health(arrivals, kind, recorded, got):
+            self._acknowledge(arrivals, got)
+            got = arrivals.wait(kind, until)
         if got is None:
             others = sorted(name for name, some in arrivals.by_kind.items() if some)
             self._late = self._late or not known
             self._find(step, Problem(f"event {kind}", "came", f"nothing; there is {others}"))
             return
+        arrivals.health[kind] = member(got, "update", "status", "healthy")
         self._problems(step, compare(recorded, got, self.names, f"event {kind}"))
+
+    def _same_health(self, arrivals: Arrivals, kind: str, recorded: Json, got: Json) -> bool:
+        """One more check has failed before the next success: how many do depends on when they fall."""
+        reason = member(got, "update", "status", "reason")
+        wanted, came = (member(one, "update", "status", "healthy") for one in (recorded, got))
+        told = arrivals.health.get(kind)
+        return reason == HEALTH_UPDATED and came is False and told is False and wanted is True
+
+    def _acknowledge(self, arrivals: Arrivals, event: Json) -> None:
+        """Let the agent send the next update."""
+        status = ("update", "status")
+        self._call(
+            arrivals,
+            {
+                "type": "ACKNOWLEDGE",
+                "framework_id": {"value": self.names.values["<FRAMEWORK_1>"]},
+                "acknowledge": {
+                    "agent_id": member(event, *status, "agent_id"),
+                    "task_id": member(event, *status, "task_id"),
+                    "uuid": member(event, *status, "uuid"),
+                },
+            },
+        )
 
     def _again(self, event: Json) -> bool:
         """The update was there before: it is sent again every 10 s until it is acknowledged."""
@@ -314,6 +350,7 @@ class Player:
         known = self._absent(step, "offer")
         until = time.monotonic() + SILENCE_S if known else self._deadline()
         missing = list(recorded)
+        declined: list[Json] = []
         while missing:
             missing = [offer for offer in missing if not self._claim(arrivals, offer)]
             if not missing:
@@ -324,7 +361,9 @@ class Player:
             except TimeoutError:
                 if time.monotonic() >= until:
                     break
+                declined = list(arrivals.offers) or declined
                 self._decline(arrivals)
+        arrivals.offers = arrivals.offers or declined  # the last, to say how they differ
         self._late = self._late or not known
         for offer in missing:
             trials = [
@@ -360,6 +399,10 @@ class Player:
             "framework_id": {"value": framework},
             "decline": {"offer_ids": ids, "filters": {"refuse_seconds": 0}},
         }
+        self._call(arrivals, call)
+
+    def _call(self, arrivals: Arrivals, call: Json) -> None:
+        """A call that the recorded framework did not make."""
         connection = Connection(self.ports[MASTER_PORT])
         headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", arrivals.stream_id)]
         connection.send("POST", "/api/v1/scheduler", headers, json.dumps(call).encode())
@@ -459,8 +502,8 @@ class Player:
                 self._decline(arrivals)
 
     def _ported(self, text: str) -> str:
-        for recorded, real in self.places.items():
-            text = text.replace(recorded, real)
+        for place, path in self.places.items():
+            text = text.replace(place, path)
         for recorded, real in self.ports.items():
             text = text.replace(str(recorded), str(real))
         return text

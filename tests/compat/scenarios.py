@@ -5,6 +5,8 @@ Scenarios of one chain share their streams, as they did when they were recorded;
 
 from __future__ import annotations
 
+import json
+
 from msgspec import Struct
 
 PLAIN = ("--isolation=posix/cpu,posix/mem", "--no-hostname_lookup")
@@ -15,9 +17,8 @@ WEB = f"{RESOURCES};cpus(web):1;mem(web):512"
 
 
 def _domain(region: str, zone: str) -> str:
-    return (
-        '--domain={"fault_domain":{"region":{"name":"%s"},"zone":{"name":"%s"}}}' % (region, zone)
-    )
+    domain = {"fault_domain": {"region": {"name": region}, "zone": {"name": zone}}}
+    return f"--domain={json.dumps(domain)}"
 
 
 class Chain(Struct, frozen=True):
@@ -111,7 +112,11 @@ LANES = (
                 renamed=(
                     (
                         "framework-id-and-stream-id-errors",
-                        {"<FRAMEWORK_2>": "<FRAMEWORK_1>", "<UUID_3>": "<UUID_1>", "<UUID_2>": "<UUID_2>"},
+                        {
+                            "<FRAMEWORK_2>": "<FRAMEWORK_1>",
+                            "<UUID_3>": "<UUID_1>",
+                            "<UUID_2>": "<UUID_2>",
+                        },
                     ),
                 ),
             ),
@@ -205,9 +210,17 @@ LANES = (
         (RACK,),
         (
             *_alone("E", "executor-api-errors-without-executor"),
-            Chain("E", ("executor-heartbeat-scheduler-side",), beside=("executor-heartbeat-executor-side",)),
+            Chain(
+                "E",
+                ("executor-heartbeat-scheduler-side",),
+                beside=("executor-heartbeat-executor-side",),
+            ),
             Chain("E", ("executor-life-scheduler-side",), beside=("executor-life-executor-side",)),
-            Chain("E", ("executor-teardown-scheduler-side",), beside=("executor-teardown-executor-side",)),
+            Chain(
+                "E",
+                ("executor-teardown-scheduler-side",),
+                beside=("executor-teardown-executor-side",),
+            ),
             Chain(
                 "E",
                 ("executor-agent-restart-no-checkpoint-scheduler-side",),

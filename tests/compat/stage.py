@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import sys
 import threading
 import time
@@ -13,10 +12,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tests.compat.connection import Connection
 from tests.compat.differences import fitting
 from tests.compat.jsonvalue import Json
 from tests.compat.jsonvalue import field as member
-from tests.compat.matching import Names, Problem
+from tests.compat.matching import Names
 from tests.compat.player import Finding, Player
 from tests.compat.recorded import (
     AGENT_PORT,
@@ -86,7 +86,7 @@ class Stage:
         for thread in others:
             thread.join(WAIT_S)
         player.end()
-        self._clear(player)
+        self._clear()
         return Played(
             chain, tuple(player.played), tuple(player.findings), time.monotonic() - started
         )
@@ -116,35 +116,48 @@ class Stage:
 
     def _before(self, player: Player, name: str) -> dict[int, Callable[[], None]]:
         """What was done outside HTTP before a step of the scenario."""
-        cut, gone, away = player.cut, self._gone, self._away
+        first = "<FRAMEWORK_1>"
 
         def relabel(old: str, new: str) -> None:
             player.streams[new] = player.streams.pop(old)
+
+        def cut_until(label: str, holds: Callable[[], bool], what: str) -> Callable[[], None]:
+            def act() -> None:
+                player.cut(label)
+                self._until(holds, what)
+
+            return act
+
+        def gone(label: str) -> Callable[[], None]:
+            return cut_until(label, lambda: self._gone(player, first), f"{first} is removed")
+
+        def away(label: str) -> Callable[[], None]:
+            return cut_until(label, lambda: self._away(player, first), f"{first} is disconnected")
 
         match name:
             case "framework-id-and-stream-id-errors":
                 return {
                     1: lambda: relabel("stream1", "s"),
-                    18: lambda: (cut("stream1"), gone(player, "<FRAMEWORK_1>"))[-1],
+                    18: gone("stream1"),
                     20: lambda: relabel("s", "stream1"),
                 }
             case "call-fields-missing":
-                values = player.names.values
-                return {30: lambda: values.update({"<UUIDB64_1>": base64.b64encode(bytes(16)).decode()})}
+                nil = base64.b64encode(bytes(16)).decode()
+                return {30: lambda: player.names.values.update({"<UUIDB64_1>": nil})}
             case "disconnected-framework-call":
-                return {4: lambda: (cut("stream1"), away(player, "<FRAMEWORK_1>"))[-1]}
+                return {4: away("stream1")}
             case "framework-failover-timeout-passes":
-                return {4: lambda: (cut("stream1"), gone(player, "<FRAMEWORK_1>"))[-1]}
+                return {4: gone("stream1")}
             case "resubscribe-same-framework-id-while-connected":
-                return {18: lambda: (cut("stream2"), away(player, "<FRAMEWORK_1>"))[-1]}
+                return {18: away("stream2")}
             case "update-framework-while-task-runs-and-failover-timeout-0-disconnect":
-                return {10: lambda: (cut("stream1"), gone(player, "<FRAMEWORK_1>"))[-1]}
+                return {10: gone("stream1")}
             case "updates-while-disconnected":
-                return {10: lambda: (cut("stream1"), self._ended("t1"))[-1]}
+                return {10: cut_until("stream1", lambda: self._ended("t1"), "t1 has ended")}
             case "updates-without-acknowledgement":
-                return {10: lambda: self._ended("t1")}
+                return {10: lambda: self._until(lambda: self._ended("t1"), "t1 has ended")}
             case "agent-process-killed-while-an-offer-is-held":
-                return {2: lambda: self.cluster.agents[1].kill()}
+                return {2: self.cluster.agents[1].kill}
             case "executor-agent-restart-no-checkpoint-scheduler-side":
                 return {10: self._restart_agent}
         return {}
@@ -153,48 +166,35 @@ class Stage:
         self.cluster.agents[0].kill()
         self.cluster.agents[0].start()
 
-    def _gone(self, player: Player, name: str) -> None:
+    def _gone(self, player: Player, name: str) -> bool:
         """The framework has been removed."""
-        self._until(
-            lambda: player.names.values[name] in _ids(self._get("/frameworks"), "completed_frameworks"),
-            f"{name} is removed",
+        completed = _ids(self._get("/frameworks"), "completed_frameworks")
+        return player.names.values[name] in completed
+
+    def _away(self, player: Player, name: str) -> bool:
+        """The framework is known to be disconnected."""
+        some = member(self._get("/frameworks"), "frameworks")
+        assert isinstance(some, list)
+        return any(
+            member(one, "id") == player.names.values[name] and member(one, "connected") is False
+            for one in some
         )
 
-    def _away(self, player: Player, name: str) -> None:
-        """The framework is known to be disconnected."""
-
-        def holds() -> bool:
-            some = member(self._get("/frameworks"), "frameworks")
-            assert isinstance(some, list)
-            return any(
-                member(one, "id") == player.names.values[name] and member(one, "connected") is False
-                for one in some
-            )
-
-        self._until(holds, f"{name} is disconnected")
-
-    def _ended(self, task: str) -> None:
+    def _ended(self, task: str) -> bool:
         """The task has ended, whether or not its framework knows."""
+        some = member(self._get("/tasks"), "tasks")
+        assert isinstance(some, list)
+        return any(
+            member(one, "id") == task and member(one, "state") == "TASK_FINISHED" for one in some
+        )
 
-        def holds() -> bool:
-            some = member(self._get("/tasks"), "tasks")
-            assert isinstance(some, list)
-            return any(
-                member(one, "id") == task and member(one, "state") == "TASK_FINISHED"
-                for one in some
-            )
-
-        self._until(holds, f"{task} has ended")
-
-    def _clear(self, player: Player) -> None:
+    def _clear(self) -> None:
         """End the frameworks that the scenarios left, and wait until all is free again."""
         for framework in _ids(self._get("/frameworks"), "frameworks"):
             self._teardown(framework)
         self._until(self._all_free, "everything is free again")
 
     def _teardown(self, framework: str) -> None:
-        from tests.compat.connection import Connection
-
         connection = Connection(_port(self.cluster.master_address))
         call = {"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework}}}
         headers = [("Content-Type", "application/json"), ("Accept", "application/json")]
@@ -238,6 +238,7 @@ class Puppet:
         ports, places = self._stage._ports(), self._stage._places()
         player = Player(ports, places, self._names, absent)
         player.play(self._steps, {})
+        player.end()
         self._scheduler.findings += player.findings
         self._scheduler.played += player.played
         if environment.exists():
@@ -253,9 +254,6 @@ def _ids(answer: Json, key: str) -> set[str]:
 
 def _port(address: str) -> int:
     return int(address.rpartition(":")[2])
-
-
-__all__ = ["Finding", "Played", "Problem", "Stage", "os"]
 
 
 def absent(step: Step, path: str) -> bool:

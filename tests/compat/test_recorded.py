@@ -3,18 +3,24 @@
 Of the exchanges that were recorded (requests with their answers, and events read from a stream), by area:
 
     area  as recorded  differ on purpose  wait for a later issue
-    A1    376          3                  0
+    A1    377          3                  0
+    A2    349          11                 101
+    A3    429          11                 2
+    A4    281          10                 146
+    A5    79           18                 1
+    A6    56           1                  0
+    E     112          0                  25
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.compat.differences import DIFFERENCES, WAITING, fitting, unused
+from tests.compat.differences import WAITING, fitting, unused
 from tests.compat.player import Finding
 from tests.compat.recorded import AREAS, Step, scenarios
 from tests.compat.scenarios import LANES, Chain, Lane
@@ -97,7 +103,8 @@ def test_every_listed_difference_of_the_recordings_is_still_there(performance: P
 def test_as_many_exchanges_of_the_recordings_pass_as_stated(performance: Performance) -> None:
     stated = (__doc__ or "").splitlines()
     counted = [f"{area:<6}{_count(area, performance)}" for area in AREAS]
-    assert [line.strip() for line in stated if line.strip()[:2] in AREAS] == counted
+    found = [line.strip() for line in stated if line.split() and line.split()[0] in AREAS]
+    assert "\n".join(found) == "\n".join(counted)
 
 
 def test_every_recorded_scenario_is_played_or_waits() -> None:
@@ -143,6 +150,3 @@ def _count(area: str, performance: Performance) -> str:
 
     told = [kind_of(step) for step in steps]
     return f"{told.count('passes'):<13}{told.count('differs'):<19}{told.count('waits')}"
-
-
-assert DIFFERENCES

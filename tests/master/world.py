@@ -23,6 +23,7 @@ from tepui.master.core.actions import (
     AnswerMessage,
     Effects,
     EndStream,
+    Note,
     Record,
     SendEvent,
     SendToAgent,
@@ -73,6 +74,7 @@ class World:
         self.ended: set[StreamId] = set()
         self.to_agents: dict[LinkId, list[link.FromMaster]] = {}
         self.saved: list[Record] = []
+        self.notes: list[Note] = []
         self.answers: dict[RequestId, Action] = {}
         self._number = 0
 
@@ -209,6 +211,8 @@ class World:
                     self.answers[request] = action
                 case AnswerJson(request=request):
                     self.answers[request] = action
+                case Note():
+                    self.notes.append(action)
                 case _:
                     pass
 

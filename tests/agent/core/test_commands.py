@@ -333,6 +333,12 @@ def test_a_task_that_is_done_in_time_is_not_killed() -> None:
     assert states(agent.acknowledge_all(agent.advance(20_000)))[-1] == "TASK_FINISHED"
 
 
+def test_a_time_of_zero_is_no_limit() -> None:
+    agent = Agent()
+    agent.run(task_info(max_completion_ms=0))
+    assert agent.advance(20_000_000) == []
+
+
 def test_infinite_limits_are_no_limits() -> None:
     agent = Agent()
     limits = {

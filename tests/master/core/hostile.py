@@ -11,7 +11,7 @@ from math import inf, nan
 from random import Random
 from typing import TypeVar
 
-from tepui.base.names import AgentId, FrameworkId, OfferId, Role, StreamId, TaskId
+from tepui.base.names import AgentId, FrameworkId, OfferId, StreamId, TaskId
 from tepui.master.core.events import (
     Asked,
     CallReceived,
@@ -584,6 +584,3 @@ def _ports(begin: int, end: int) -> mesos.Resource:
         type=mesos.Value.Type.RANGES,
         ranges=mesos.Value.Ranges(range=(mesos.Value.Range(begin=begin, end=end),)),
     )
-
-
-__all__ = ["Hostile", "Role"]

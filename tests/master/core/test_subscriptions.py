@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from tepui.base.names import FrameworkId, Role, StreamId
 from tepui.master.core.actions import Answer, EndStream, SendEvent
-from tepui.master.core.events import HeartbeatDue, StreamClosed, SubscribeReceived
+from tepui.master.core.events import StreamClosed, SubscribeReceived
 from tepui.master.core.frameworks import HEARTBEAT
 from tepui.master.core.settings import HEARTBEAT_INTERVAL_MS
 from tepui.wire import mesos, scheduler
-from tests.master.world import START_MS, Scheduler, TaskState, World, master_info
+from tests.master.world import Scheduler, TaskState, World, master_info
 
 Event = scheduler.Event
 Call = scheduler.Call
@@ -77,7 +77,7 @@ def test_an_id_of_a_framework_that_was_removed_is_not_given_again() -> None:
 
 def test_a_second_scheduler_displaces_the_first() -> None:
     world = World()
-    first = world.subscribe(capabilities=())
+    first = world.subscribe()
     first.events()
     effects = world.put(subscribe(replace(first.framework.info)))
     assert effects.then == [
@@ -185,19 +185,6 @@ def test_updates_that_wait_are_repeated_to_the_next_scheduler() -> None:
     assert second.updates() == [waits]
 
 
-def test_a_heartbeat_that_is_due_together_with_the_end_of_its_stream_does_not_happen() -> None:
-    world = World()
-    scheduler = world.subscribe(failover_s=0.0)
-    subscription = scheduler.framework.subscription
-    assert subscription is not None
-    later = START_MS + HEARTBEAT_INTERVAL_MS
-    assert world.state.timers.next_ms() == later
-    world.now_ms = later
-    world.put(StreamClosed(scheduler.stream))  # after the heartbeat, in the same step
-    assert scheduler.framework_id not in world.state.frameworks
-    assert HeartbeatDue(scheduler.stream) not in list(world.state.timers.take_due(later * 2))
-
-
 # failover_timeout
 
 
@@ -243,8 +230,8 @@ def test_few_removed_frameworks_are_remembered() -> None:
     world = World()
     most = world.state.settings.max_completed_frameworks
     gone = [world.subscribe() for _ in range(most + 1)]
-    for scheduler in gone:
-        world.teardown(scheduler.framework_id)
+    for one in gone:
+        world.teardown(one.framework_id)
     assert list(world.state.completed_frameworks) == [one.framework_id for one in gone[1:]]
 
 

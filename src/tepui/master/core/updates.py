@@ -69,7 +69,12 @@ def acknowledge(
         if ended:
             tasks.forget_task(state, framework, task)
     state.counters.add("valid_status_update_acknowledgements")
-    _say_acknowledged(agent, framework.id, call.task_id.value, call.uuid, step)
+    # The agent judges what is said of a task that is not known; only what was awaited is remembered,
+    # for else an update of another task with this uuid would be taken for acknowledged.
+    remembered = task is not None
+    _say_acknowledged(
+        agent, framework.id, call.task_id.value, call.uuid, step, remembered=remembered
+    )
 
 
 def executor_message(
@@ -115,10 +120,16 @@ def executor_exited(
 
 
 def _say_acknowledged(
-    agent: Agent, framework_id: str, task_id: str, uuid: bytes, step: Effects
+    agent: Agent,
+    framework_id: str,
+    task_id: str,
+    uuid: bytes,
+    step: Effects,
+    *,
+    remembered: bool = True,
 ) -> None:
     """Tell the agent, and remember it until a ping that follows is answered."""
-    if len(agent.acknowledged) < ACKNOWLEDGED_MAX:
+    if remembered and len(agent.acknowledged) < ACKNOWLEDGED_MAX:
         agent.acknowledged.add(uuid)
     if agent.link is not None:
         message = link.AcknowledgeUpdate(framework_id, task_id, uuid)

@@ -16,7 +16,7 @@ from tepui.base.effects import Step
 from tepui.base.loop import CoreLoop, now_ms
 from tepui.base.names import Role
 from tepui.master.core.actions import Action, Record
-from tepui.master.core.events import Event, LinkId
+from tepui.master.core.events import Event, LinkId, SubscribeReceived
 from tepui.master.core.state import new
 from tepui.master.core.step import step
 from tepui.master.daemon.agent_link import AgentLink
@@ -71,10 +71,16 @@ class MasterDaemon:
         log.info("stopped")
 
     def _step(self, events: Sequence[Event], at_ms: int) -> Step[Record, Action]:
+        for event in events:
+            if isinstance(event, SubscribeReceived) and event.call.subscribe is not None:
+                name = event.call.subscribe.framework_info.name
+                log.info("scheduler_subscribed framework=%r stream=%s", name, event.stream)
         return step(self.state, events, at_ms)
 
     async def _save(self, records: list[Record]) -> None:
         """The registry is kept in memory: agents that come back to a new master are admitted."""
+        for record in records:
+            log.info("%s", record)
 
     def _open_link(self, headers: Mapping[str, str]) -> asyncio.Protocol:
         self._last_link += 1
