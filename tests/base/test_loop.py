@@ -128,6 +128,38 @@ def test_the_event_above_the_limit_is_not_taken(monkeypatch: pytest.MonkeyPatch)
     asyncio.run(play())
 
 
+def test_what_cannot_be_said_again_is_taken_above_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop_module, "WAITING_MAX", 1)
+
+    async def play() -> None:
+        seen: list[object] = []
+
+        def step(events: Sequence[object], now_ms: int) -> Step[str, str]:
+            seen.extend(events)
+            return Step()
+
+        async def save(records: list[str]) -> None:
+            raise AssertionError("nothing is saved")
+
+        loop = CoreLoop[object, str, str](
+            step=step,
+            save=save,
+            act=lambda actions: None,
+            next_ms=lambda: None,
+            refusable=(str,),
+        )
+        loop.put("call")
+        loop.put(1)  # a loss
+        with pytest.raises(Overloaded):
+            loop.put("call")
+        await turns()
+        assert seen == ["call", 1]
+
+    asyncio.run(play())
+
+
 def test_a_timer_has_the_core_stepped_though_nothing_happens() -> None:
     async def play() -> None:
         core = Recorder()

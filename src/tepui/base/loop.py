@@ -26,13 +26,19 @@ WAITING_MAX = 200_000  # events; a shell that is told Overloaded answers 503 or 
 BATCH_MAX = 512  # events of one turn, so that sockets are read and flushed in between
 
 
+_ANCHOR_NS = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 class Overloaded(Exception):
     """So many events wait that this one was not taken."""
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch: what a daemon passes to its core."""
-    return time.time_ns() // 1_000_000
+    """Milliseconds since the epoch: what a daemon passes to its core.
+
+    Counted from the start of the process, so that no timer waits because somebody set the clock.
+    """
+    return (_ANCHOR_NS + time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1_000_000
 
 
 class CoreLoop(Generic[Event, Record, Action]):
@@ -41,7 +47,9 @@ class CoreLoop(Generic[Event, Record, Action]):
     - `step(events, now_ms)` is the core, bound to its state;
     - `save(records)` returns when they are durable; it is not called with nothing to save;
     - `act(actions)` carries them out without waiting;
-    - `next_ms()` says when the core wants to be called although nothing happened.
+    - `next_ms()` says when the core wants to be called although nothing happened;
+    - `refusable` are the events that peers can make any number of. Others, such as the end of a
+      connection, are taken also when too many wait, for they cannot be said again.
     """
 
     def __init__(
@@ -51,12 +59,14 @@ class CoreLoop(Generic[Event, Record, Action]):
         save: Callable[[list[Record]], Awaitable[None]],
         act: Callable[[list[Action]], None],
         next_ms: Callable[[], int | None],
+        refusable: tuple[type, ...] = (object,),
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._step = step
         self._save = save
         self._act = act
         self._next_ms = next_ms
+        self._refusable = refusable
         self._clock_ms = clock_ms
         self._waiting: deque[Event] = deque()
         self._busy = False  # a turn is scheduled, or its save is under way
@@ -68,7 +78,7 @@ class CoreLoop(Generic[Event, Record, Action]):
 
     def put(self, event: Event) -> None:
         """Have `event` stepped soon. Raises Overloaded, and then nothing has changed."""
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= WAITING_MAX and isinstance(event, self._refusable):
             raise Overloaded(f"{WAITING_MAX} events wait")
         self._waiting.append(event)
         self.wake()

@@ -253,7 +253,7 @@ def parse_rate_limits(text: str | None) -> RateLimits | None:
     except msgspec.MsgspecError as error:
         raise Refused(f"flag --rate_limits: '{text}': {error}") from None
     rates = [limits.aggregate_default_qps, *(limit.qps for limit in limits.limits)]
-    if any(rate is not None and rate <= 0 for rate in rates):
+    if any(rate is not None and not rate > 0 for rate in rates):
         raise Refused(f"flag --rate_limits: '{text}': a rate is above 0")
     return limits
 

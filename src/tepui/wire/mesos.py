@@ -117,7 +117,9 @@ class FrameworkInfo(ProtoMessage, frozen=True, kw_only=True):
     id: Annotated[FrameworkID | None, 3] = None
     failover_timeout: Annotated[float, 4] = default(0.0)
     checkpoint: Annotated[bool, 5] = default(False)
-    role: Annotated[str | None, 6] = None  # "*" when absent; deprecated, so its default is not written
+    role: Annotated[str | None, 6] = (
+        None  # "*" when absent; deprecated, so its default is not written
+    )
     roles: Annotated[tuple[str, ...], 12] = ()
     hostname: Annotated[str | None, 7] = None
     principal: Annotated[str | None, 8] = None
@@ -416,7 +418,9 @@ class Resource(ProtoMessage, frozen=True, kw_only=True):
     scalar: Annotated[Value.Scalar | None, 3] = None
     ranges: Annotated[Value.Ranges | None, 4] = None
     set: Annotated[Value.Set | None, 5] = None
-    role: Annotated[str | None, 6] = None  # "*" when absent; deprecated, so its default is not written
+    role: Annotated[str | None, 6] = (
+        None  # "*" when absent; deprecated, so its default is not written
+    )
     allocation_info: Annotated[Resource.AllocationInfo | None, 11] = None
     reservation: Annotated[Resource.ReservationInfo | None, 8] = None
     reservations: Annotated[tuple[Resource.ReservationInfo, ...], 13] = ()

@@ -240,3 +240,11 @@ class SandboxExpired(Event, frozen=True):
 
 class StopExpired(Event, frozen=True):
     """Containers had their time to end before the agent does."""
+
+
+FROM_PEERS = (
+    ExecutorSubscribed,
+    ExecutorCalled,
+    ClassicAsked,
+    OperatorCalled,
+)  # peers can send any number of these; too many are refused

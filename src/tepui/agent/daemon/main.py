@@ -14,7 +14,7 @@ from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.starting import LauncherConfig
 from tepui.agent.core.actions import Action, Record
 from tepui.agent.core.effects import AgentStep
-from tepui.agent.core.events import Event, StopAsked
+from tepui.agent.core.events import FROM_PEERS, Event, StopAsked
 from tepui.agent.core.state import State
 from tepui.agent.core.step import step
 from tepui.agent.daemon.containers import Containers
@@ -55,7 +55,11 @@ class AgentDaemon:
         self.port: int = self._listener.getsockname()[1]
         self.state = _state_of(options, self.port, resources, attributes)
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
-            step=self._step, save=self._save, act=self._act, next_ms=self.state.timers.next_ms
+            step=self._step,
+            save=self._save,
+            act=self._act,
+            next_ms=self.state.timers.next_ms,
+            refusable=FROM_PEERS,
         )
         put = self.loop.put
         files = Files()

@@ -135,6 +135,17 @@ class AllocationDue(Struct, frozen=True):
     """Agents have resources that may be offered."""
 
 
+FROM_PEERS = (
+    SubscribeReceived,
+    CallReceived,
+    OperatorCallReceived,
+    OperatorSubscribed,
+    TeardownAsked,
+    KillAsked,
+    Asked,
+    LinkReceived,
+)  # peers can send any number of these; too many are refused
+
 Event: TypeAlias = (
     SubscribeReceived
     | CallReceived

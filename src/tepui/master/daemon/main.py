@@ -16,7 +16,7 @@ from tepui.base.effects import Step
 from tepui.base.loop import CoreLoop, now_ms
 from tepui.base.names import Role
 from tepui.master.core.actions import Action, Record
-from tepui.master.core.events import Event, LinkId, SubscribeReceived
+from tepui.master.core.events import FROM_PEERS, Event, LinkId, SubscribeReceived
 from tepui.master.core.state import new
 from tepui.master.core.step import step
 from tepui.master.daemon.agent_link import AgentLink
@@ -48,7 +48,11 @@ class MasterDaemon:
             flags=options.flags,
         )
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
-            step=self._step, save=self._save, act=self.peers.act, next_ms=self.state.timers.next_ms
+            step=self._step,
+            save=self._save,
+            act=self.peers.act,
+            next_ms=self.state.timers.next_ms,
+            refusable=FROM_PEERS,
         )
         self._last_link = 0
         application = Application(

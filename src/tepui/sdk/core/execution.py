@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from itertools import chain
 from typing import NoReturn
 
 from msgspec import Struct, field, structs
@@ -137,7 +138,7 @@ class State(Struct):
 def step(state: State, events: Sequence[Event], now_ms: int) -> Effects:
     """Apply what is due and `events` to `state`; return what the shell must now do."""
     out = Effects()
-    for event in (*state.timers.take_due(now_ms), *events):
+    for event in chain(state.timers.take_due(now_ms), events):
         HANDLERS[type(event)](state, event, now_ms, out)
     return out
 
