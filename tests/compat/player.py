@@ -83,6 +83,9 @@ class Arrivals:
             self.offers += offers
         else:
             self.by_kind.setdefault(kind, []).append(event)
+        if kind.startswith("RESCIND "):
+            gone = member(event, "rescind", "offer_id", "value")
+            self.offers = [one for one in self.offers if member(one, "id", "value") != gone]
         return True
 
     def wait(self, kind: str, until: float) -> Json:
@@ -363,19 +366,17 @@ class Player:
                     break
                 declined = list(arrivals.offers) or declined
                 self._decline(arrivals)
-        arrivals.offers = arrivals.offers or declined  # the last, to say how they differ
         self._late = self._late or not known
         for offer in missing:
-            trials = [
-                (compare(offer, one, self.names.copy(), "offer"), n)
-                for n, one in enumerate(arrivals.offers)
-            ]
+            # The last that came, though they were declined, tell how they differ.
+            candidates = arrivals.offers or declined
+            trials = [compare(offer, one, self.names.copy(), "offer") for one in candidates]
             if not trials:
                 self._find(step, Problem("offer", json.dumps(offer), "(none came)"))
                 continue
-            _, best = min(trials, key=lambda trial: len(trial[0]))
-            got = arrivals.offers.pop(best)
-            self._problems(step, compare(offer, got, self.names, "offer"))
+            best = min(range(len(trials)), key=lambda index: len(trials[index]))
+            names = self.names if arrivals.offers else self.names.copy()  # a declined id is no use
+            self._problems(step, compare(offer, candidates.pop(best), names, "offer"))
 
     def _claim(self, arrivals: Arrivals, recorded: Json) -> bool:
         for position, offer in enumerate(arrivals.offers):

@@ -12,7 +12,7 @@ from tepui.master.core.actions import AgentAdmitted, CloseLink, Note
 from tepui.master.core.events import LinkId, LinkReceived
 from tepui.master.core.settings import Settings
 from tepui.resources import parse_resources
-from tepui.wire import link, master, mesos
+from tepui.wire import link, master, mesos, scheduler
 from tests.master.world import (
     AGENT_RESOURCES,
     START_MS,
@@ -39,6 +39,7 @@ def reported(
         framework_id=mesos.FrameworkID(framework_id),
         agent_id=mesos.AgentID("S"),
         state=TaskState.TASK_RUNNING,
+        status_update_state=TaskState.TASK_RUNNING,
         resources=wire,
     )
 
@@ -306,3 +307,15 @@ def test_an_agent_that_grew_tasks_beyond_its_size_keeps_what_was_known() -> None
     agent.reregister(reported(owner.framework_id), more, frameworks=[owner.framework.info])
     assert world.state.agents[agent.id].link == before
     assert list(owner.framework.tasks) == ["t1"]
+
+
+def test_a_scheduler_hears_of_an_end_by_its_updates_only_and_in_their_order() -> None:
+    _, agent, owner = with_task()
+    owner.launch("t2", agent)
+    agent.disconnect()
+    ended = replace(reported(owner.framework_id, "t2"), state=TaskState.TASK_FINISHED)
+    unsent = replace(ended, status_update_state=None)
+    agent.reregister(reported(owner.framework_id), unsent, frameworks=[owner.framework.info])
+    owner.call(scheduler.Call.Type.RECONCILE, reconcile=scheduler.Call.Reconcile())
+    states = {status.task_id.value: status.state for status in owner.updates()}
+    assert states == {"t1": TaskState.TASK_RUNNING, "t2": TaskState.TASK_STAGING}

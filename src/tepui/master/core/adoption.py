@@ -134,7 +134,7 @@ def _take_in(
         info=_info_of(found),
         state=found.state,
         statuses=found.statuses,
-        forwarded=found.status_update_state,
+        forwarded=found.status_update_state or TaskState.TASK_STAGING,
     )
     if _is_over(agent, found):
         if unreachable is not None:

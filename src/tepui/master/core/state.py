@@ -49,7 +49,7 @@ class Task(Struct):
     state: mesos.TaskState
     statuses: tuple[mesos.TaskStatus, ...] = ()  # the last of each state, without data, for views
     update: mesos.TaskStatus | None = None  # the one that its agent waits to be acknowledged
-    forwarded: mesos.TaskState | None = None  # of the last update: what the scheduler may know
+    forwarded: mesos.TaskState = mesos.TaskState.TASK_STAGING  # what the scheduler may know
     kill_policy: mesos.KillPolicy | None = None
     kill_wanted: bool = False  # said again when the agent is back
     unreachable_ms: int | None = None

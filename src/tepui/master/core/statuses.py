@@ -50,7 +50,7 @@ def latest(
     last = task.statuses[-1] if task.statuses else None
     return mesos.TaskStatus(
         task_id=mesos.TaskID(task.id),
-        state=task.forwarded or task.state,
+        state=task.forwarded,
         message=message,
         source=MASTER,
         reason=reason,
