@@ -11,11 +11,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 import tepui
 from tepui.agent.core.events import Event, LinkLost, LinkOpened, MasterSpoke
 from tepui.base.loop import Overloaded
+from tepui.web.link_writer import LinkWriter
 from tepui.wire import link
 from tepui.wire.errors import Malformed
 
@@ -24,7 +25,6 @@ RETRY_MAX_MS: Final = 60_000  # Mesos: REGISTER_RETRY_INTERVAL_MAX
 GREETING_MS: Final = 10_000  # from the connection to the master's Hello
 HEAD_BYTES_MAX: Final = 16 * 1024
 REDIRECTS_MAX: Final = 5
-UNREAD_BYTES_MAX: Final = 256 * 1024 * 1024  # of a master that does not read
 
 log = logging.getLogger("tepui.agent")
 
@@ -130,8 +130,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._is_upgraded = False
         self._reader = link.LinkReader()
-        self._transport: asyncio.Transport | None = None
-        self._pending: list[bytes] = []
+        self._writer: LinkWriter | None = None
         self._backlog: list[link.FromMaster] = []
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
@@ -143,8 +142,8 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # TCP connections have this kind
-        self._transport.write(
+        self._writer = LinkWriter(transport, self._does_not_read)
+        self._writer.transport.write(
             f"GET /link HTTP/1.1\r\nHost: {self._address}\r\nConnection: Upgrade\r\n"
             "Upgrade: tepui-link\r\n\r\n".encode()
         )
@@ -160,7 +159,7 @@ class Connection(asyncio.Protocol):
             self._fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        self._writer = None
         if not self.greeted.done():
             self.greeted.set_exception(Refusal("the master closed the connection"))
             self.greeted.exception()  # seen: the waiting side may have given up already
@@ -170,29 +169,21 @@ class Connection(asyncio.Protocol):
 
     def send(self, message: link.FromAgent) -> None:
         """Send in this turn of the loop."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        if not self._pending:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._pending.append(link.frame(message))
+        if self._writer is not None:
+            self._writer.send(message)
 
     def close(self) -> None:
         """Close after what was sent."""
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def abort(self) -> None:
         """Close at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self._writer is not None:
+            self._writer.transport.abort()
 
-    def _flush(self) -> None:
-        if self._pending and self._transport is not None:
-            self._transport.write(b"".join(self._pending))
-            if self._transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
-                self._fail(Refusal("the master does not read"))
-        self._pending.clear()
+    def _does_not_read(self) -> None:
+        self._fail(Refusal("the master does not read"))
 
     # Receiving
 

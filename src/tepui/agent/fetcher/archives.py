@@ -44,9 +44,14 @@ def extract(archive: Path, directory: Path, bytes_max: int, is_stopped: threadin
         else:
             with gzip.open(archive, "rb") as reading:
                 _write(reading, archive.with_name(archive.name.removesuffix(".gz")), budget)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, gzip.BadGzipFile) as error:
-        raise ArchiveRefused(f"the archive cannot be read: {error}") from None
-    except NotImplementedError as error:  # of zipfile: a compression it does not know
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        EOFError,
+        gzip.BadGzipFile,
+        RuntimeError,
+    ) as error:
+        # RuntimeError is zipfile's, for a password or a compression it does not know.
         raise ArchiveRefused(f"the archive cannot be read: {error}") from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tepui.base.names import AgentId, ExecutorId, FrameworkId, Role
 from tepui.master.core import throttle
@@ -19,7 +19,8 @@ from tepui.master.core.validation.framework import update_framework_error
 from tepui.wire import link, mesos, scheduler
 
 Call = scheduler.Call
-Handler: TypeAlias = Callable[[State, Framework, scheduler.Call, int, Effects], None]
+# Any: the part of the call that its type names, which `validation.call_error` has seen there.
+Handler: TypeAlias = Callable[[State, Framework, Any, int, Effects], None]
 
 
 def call_received(state: State, event: CallReceived, now_ms: int, step: Effects) -> None:
@@ -64,7 +65,7 @@ def _do(
         step.then.append(Answer(event.request, 501, f"call {call.type.value} is not known"))
         return
     step.then.append(Answer(event.request, 202))
-    handler(state, framework, call, now_ms, step)
+    handler(state, framework, getattr(call, call.type.lower(), None), now_ms, step)
 
 
 def _refusal(framework: Framework | None, event: CallReceived) -> tuple[int, str] | None:
@@ -102,41 +103,25 @@ def _update_framework(
     publish_framework_updated(state, framework, step)
 
 
-def _teardown(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
-) -> None:
+def _teardown(state: State, framework: Framework, call: None, now_ms: int, step: Effects) -> None:
     remove_framework(state, framework, now_ms, step)
 
 
-def _accept(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
-) -> None:
-    assert call.accept is not None
-    accept(state, framework, call.accept, now_ms, step)
-
-
-def _decline(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
-) -> None:
-    assert call.decline is not None
-    decline(state, framework, call.decline, now_ms, step)
-
-
 def _revive(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+    state: State, framework: Framework, call: Call.Revive | None, now_ms: int, step: Effects
 ) -> None:
     state.counters.add("messages_revive_offers")
-    roles = _own_roles(framework, call.revive.roles if call.revive else ())
+    roles = _own_roles(framework, call.roles if call else ())
     framework.suppressed -= frozenset(roles)
     if roles:
         state.allocator.revive(framework.id, roles)
 
 
 def _suppress(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+    state: State, framework: Framework, call: Call.Suppress | None, now_ms: int, step: Effects
 ) -> None:
     state.counters.add("messages_suppress_offers")
-    roles = _own_roles(framework, call.suppress.roles if call.suppress else ())
+    roles = _own_roles(framework, call.roles if call else ())
     framework.suppressed |= frozenset(roles)
     if roles:
         state.allocator.suppress(framework.id, roles)
@@ -149,82 +134,66 @@ def _own_roles(framework: Framework, named: tuple[str, ...]) -> tuple[Role, ...]
     return tuple(Role(role) for role in named if role in framework.roles)
 
 
-def _kill(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
-) -> None:
-    assert call.kill is not None
-    kill(state, framework, call.kill, now_ms, step)
-
-
-def _acknowledge(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
-) -> None:
-    assert call.acknowledge is not None
-    acknowledge(state, framework, call.acknowledge, now_ms, step)
-
-
-def _reconcile(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
-) -> None:
-    assert call.reconcile is not None
-    reconcile(state, framework, call.reconcile, now_ms, step)
-
-
 def _shutdown(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+    state: State, framework: Framework, call: Call.Shutdown, now_ms: int, step: Effects
 ) -> None:
     """Have an executor ended; one that is not known is passed over."""
-    assert call.shutdown is not None
-    agent = state.agents.get(AgentId(call.shutdown.agent_id.value))
-    executor_id = ExecutorId(call.shutdown.executor_id.value)
+    agent = state.agents.get(AgentId(call.agent_id.value))
+    executor_id = ExecutorId(call.executor_id.value)
     if agent is None or agent.link is None or executor_id not in agent.executors_of(framework.id):
         return
     step.then.append(SendToAgent(agent.link, link.ShutdownExecutor(framework.id, executor_id)))
 
 
 def _message(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+    state: State, framework: Framework, call: Call.Message, now_ms: int, step: Effects
 ) -> None:
     """Pass bytes on to an executor; without its agent they are lost, as documented."""
-    assert call.message is not None
-    agent = state.agents.get(AgentId(call.message.agent_id.value))
+    agent = state.agents.get(AgentId(call.agent_id.value))
     if agent is None or agent.link is None:
         state.counters.add("invalid_framework_to_executor_messages")
         return
     state.counters.add("valid_framework_to_executor_messages")
-    message = link.SchedulerMessage(framework.id, call.message.executor_id.value, call.message.data)
+    message = link.SchedulerMessage(framework.id, call.executor_id.value, call.data)
     step.then.append(SendToAgent(agent.link, message))
 
 
 def _request(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+    state: State, framework: Framework, call: Call.Request, now_ms: int, step: Effects
 ) -> None:
     """Mesos's allocator takes note of requests and does nothing with them; so do we."""
     state.counters.add("messages_resource_request")
 
 
 def _answer_inverse_offers(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+    state: State,
+    framework: Framework,
+    call: Call.AcceptInverseOffers | Call.DeclineInverseOffers,
+    now_ms: int,
+    step: Effects,
 ) -> None:
     """There are no inverse offers without maintenance, so none is known: passed over."""
     state.counters.add("messages_inverse_offers")
 
 
 def _acknowledge_operation_status(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+    state: State,
+    framework: Framework,
+    call: Call.AcknowledgeOperationStatus,
+    now_ms: int,
+    step: Effects,
 ) -> None:
     """Statuses of operations that this master makes need no acknowledgement: passed over."""
     state.counters.add("invalid_operation_status_update_acknowledgements")
 
 
 def _reconcile_operations(
-    state: State, framework: Framework, call: scheduler.Call, now_ms: int, step: Effects
+    state: State, framework: Framework, call: Call.ReconcileOperations, now_ms: int, step: Effects
 ) -> None:
     """Say of each named operation that it is unknown: this master keeps none."""
-    assert call.reconcile_operations is not None
     assert framework.subscription is not None
     state.counters.add("messages_reconcile_operations")
-    for wanted in call.reconcile_operations.operations:
+    for wanted in call.operations:
         text = "Reconciliation: Operation is unknown"
         if wanted.agent_id is None:
             text = f"{text} and no 'agent_id' was provided"
@@ -246,16 +215,16 @@ def _reconcile_operations(
 
 HANDLERS: dict[scheduler.Call.Type, Handler] = {
     Call.Type.TEARDOWN: _teardown,
-    Call.Type.ACCEPT: _accept,
-    Call.Type.DECLINE: _decline,
+    Call.Type.ACCEPT: accept,
+    Call.Type.DECLINE: decline,
     Call.Type.ACCEPT_INVERSE_OFFERS: _answer_inverse_offers,
     Call.Type.DECLINE_INVERSE_OFFERS: _answer_inverse_offers,
     Call.Type.REVIVE: _revive,
-    Call.Type.KILL: _kill,
+    Call.Type.KILL: kill,
     Call.Type.SHUTDOWN: _shutdown,
-    Call.Type.ACKNOWLEDGE: _acknowledge,
+    Call.Type.ACKNOWLEDGE: acknowledge,
     Call.Type.ACKNOWLEDGE_OPERATION_STATUS: _acknowledge_operation_status,
-    Call.Type.RECONCILE: _reconcile,
+    Call.Type.RECONCILE: reconcile,
     Call.Type.RECONCILE_OPERATIONS: _reconcile_operations,
     Call.Type.MESSAGE: _message,
     Call.Type.REQUEST: _request,
