@@ -17,7 +17,7 @@ from tepui.web.http import BODY_BYTES_MAX, Answer, Request, Response, Streaming,
 from tepui.web.routes import Routes
 
 if TYPE_CHECKING:
-    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
 HEADERS_BYTES_MAX: Final = 64 * 1024
 BODY_READ_MS: Final = 60_000  # a client gets this long to send its body
@@ -48,22 +48,22 @@ class Application:
         assert isinstance(protocol, WebProtocol)
         is_whole = not protocol.cycle.more_body  # as nearly always: no time is to be measured
         body = await (_read_body(receive) if is_whole else _read_slow_body(receive))
-        if isinstance(body, Response):
-            await _write(body, send)
-            return
-        if headers.get("content-encoding") == "gzip":
+        if headers.get("content-encoding") == "gzip" and isinstance(body, bytes):
             body = _unzipped(body)
-        if isinstance(body, Response):
-            await _write(body, send)
-            return
+        answer = body if isinstance(body, Response) else await self._answer(scope, headers, body)
+        if isinstance(answer, Response):
+            await _write(answer, send)
+        else:
+            await _stream(answer, protocol, receive, send)
+
+    async def _answer(self, scope: HTTPScope, headers: Mapping[str, str], body: bytes) -> Answer:
+        """What the route's handler says."""
         if not scope["path"].startswith("/"):
-            await _write(text(400, "Request URL path must start with '/'"), send)
-            return
+            return text(400, "Request URL path must start with '/'")
         path = _SLASHES.sub("/", scope["path"]).rstrip("/")
         found = self.routes.find(path)
         if found is None:
-            await _write(text(404, "404 Not Found."), send)
-            return
+            return text(404, "404 Not Found.")
         handler, rest = found
         server = scope.get("server") or ("", 0)
         request = Request(
@@ -76,13 +76,9 @@ class Application:
             server=f"{server[0]}:{server[1]}",
         )
         try:
-            answer = await handler(request)
+            return await handler(request)
         except ValueError as error:  # a query with too many fields
-            answer = text(400, str(error))
-        if isinstance(answer, Response):
-            await _write(answer, send)
-        else:
-            await _stream(answer, protocol, receive, send)
+            return text(400, str(error))
 
 
 async def _read_slow_body(receive: ASGIReceiveCallable) -> bytes | Response:
