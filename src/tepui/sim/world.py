@@ -176,7 +176,10 @@ class World:
 
     def _break_link(self, link_id: LinkId) -> None:
         """Both directions lose what is under way; each side learns of it later."""
-        node, down, uplink = self._uplinks.pop(link_id)
+        ends = self._uplinks.pop(link_id, None)
+        if ends is None:
+            return  # it is broken, and this side had not heard of it
+        node, down, uplink = ends
         down.close()
         uplink.to_master.close()
         self._soon(lambda: self._put(events.LinkClosed(link_id)))
