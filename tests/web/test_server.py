@@ -222,6 +222,21 @@ def test_a_client_that_does_not_read_is_cut_off_and_memory_stays_bounded() -> No
     with_stream(client)
 
 
+def test_one_turn_may_send_more_than_may_stay_unread() -> None:
+    async def client(streamed: Streamed, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("/stream"))
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(20):
+            streamed.stream.send(b"x" * 200_000)  # 4 MB, four times what may stay unread
+        assert not streamed.stream.over
+        streamed.stream.end()
+        assert (await reader.read()).count(b"x") == 4_000_000
+        writer.close()
+
+    with_stream(client)
+
+
 def test_an_answer_with_no_content_type_has_none() -> None:
     async def nothing(request: Request) -> Answer:
         return Response(200)

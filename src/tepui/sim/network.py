@@ -45,6 +45,10 @@ class Pipe(Generic[Message]):
 
         self._time.at(self._last_ms, arrive)
 
+    def drained(self, call: Callable[[], None]) -> None:
+        """Have `call` happen when all that was sent has arrived."""
+        self._time.at(self._last_ms, call)
+
     def close(self) -> None:
         """Lose what is under way, and all that is sent from now on."""
         self._open = False

@@ -130,13 +130,14 @@ class World:
                 if stream in self._streams:
                     self._streams[stream][1].send(event)
             case actions.EndStream(stream=stream):
-                self._streams.pop(stream, None)
+                # Only of a scheduler that has lost it and subscribed again: it reads no more.
+                assert stream not in self._streams, f"{stream} is read and was ended"
             case actions.SendToAgent(link=link_id, message=message):
                 if link_id in self._uplinks:
                     self._uplinks[link_id][1].send(message)
             case actions.CloseLink(link=link_id):
-                if link_id in self._uplinks:
-                    self._break_link(link_id)
+                if link_id in self._uplinks:  # after what was sent
+                    self._uplinks[link_id][1].drained(lambda: self._break_link(link_id))
             case actions.Answer(request=request, status=status):
                 self._answered(self._asked.pop(request), status)
             case _:

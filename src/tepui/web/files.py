@@ -12,7 +12,8 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
@@ -37,6 +38,17 @@ class FileError(Exception):
         super().__init__(body)
         self.status = status
         self.body = body
+
+
+@contextmanager
+def _world_refuses() -> Iterator[None]:
+    """What the machine refuses becomes FileError: 403 for want of a right, else 404."""
+    try:
+        yield
+    except PermissionError:
+        raise FileError(403, "The file cannot be read.\n") from None
+    except (OSError, RuntimeError, UnicodeError):  # RuntimeError: pathlib's, for a loop of links
+        raise FileError(404) from None
 
 
 class Piece(Struct, frozen=True):
@@ -69,6 +81,7 @@ class Files:
         """All of it, sorted by path."""
         return {path: self._attached[path] for path in sorted(self._attached)}
 
+    @_world_refuses()
     def resolve(self, path: str) -> Path:
         """The file behind the path. Raises FileError: 404 for none, 400 for one outside."""
         if "\0" in path:
@@ -89,14 +102,20 @@ class Files:
             raise FileError(404)
         return real
 
+    @_world_refuses()
     def browse(self, path: str) -> list[mesos.FileInfo]:
-        """What a directory holds, sorted by name; nothing for a file. Raises FileError."""
+        """What a directory holds, sorted by name; nothing for a file. Raises FileError.
+
+        A name that is not UTF-8 is listed with replacement characters, so that it can be seen
+        that there is something; such a file cannot be read by that name.
+        """
         directory = self.resolve(path)
         if not directory.is_dir():
             return []
         names = sorted(os.listdir(directory))[:ENTRIES_MAX]
         return [info for name in names if (info := _info(path, directory, name)) is not None]
 
+    @_world_refuses()
     def read(self, path: str, offset: int, length: int | None, bytes_max: int) -> Piece:
         """A part of a file; NO_OFFSET asks for its size alone. Raises FileError."""
         file = self.resolve(path)
@@ -112,6 +131,17 @@ class Files:
         with _open_regular(file) as reading:
             reading.seek(offset)
             return Piece(reading.read(wanted), offset, size)
+
+    @_world_refuses()
+    def load(self, path: str) -> tuple[str, bytes]:
+        """A file's own name, and the whole of it. Raises FileError."""
+        file = self.resolve(path)
+        if file.is_dir():
+            raise FileError(400, "Cannot download a directory.\n")
+        if file.stat().st_size > DOWNLOAD_BYTES_MAX:
+            raise FileError(413, f"The file is larger than {DOWNLOAD_BYTES_MAX} bytes.\n")
+        with _open_regular(file) as reading:
+            return file.name, reading.read(DOWNLOAD_BYTES_MAX)
 
 
 class FilesApi:
@@ -158,17 +188,7 @@ class FilesApi:
         path = request.query.get("path")
         if path is None:
             return text(400, "Expecting 'path=value' in query.\n")
-
-        def load() -> tuple[str, bytes]:
-            file = self._files.resolve(path)
-            if file.is_dir():
-                raise FileError(400, "Cannot download a directory.\n")
-            if file.stat().st_size > DOWNLOAD_BYTES_MAX:
-                raise FileError(413, f"The file is larger than {DOWNLOAD_BYTES_MAX} bytes.\n")
-            with _open_regular(file) as reading:
-                return file.name, reading.read(DOWNLOAD_BYTES_MAX)
-
-        loaded = await self._tried(load)
+        loaded = await self._tried(lambda: self._files.load(path))
         if isinstance(loaded, Response):
             return text(404, "404 Not Found.") if loaded.status == 404 else loaded
         name, body = loaded
@@ -185,10 +205,6 @@ class FilesApi:
             return await asyncio.to_thread(work)
         except FileError as error:
             return text(error.status, error.body)
-        except PermissionError:
-            return text(403, "The file cannot be read.\n")
-        except OSError:
-            return text(404, "")
 
 
 def _number(given: str | None, name: str, default: int) -> int | Response:
@@ -216,7 +232,7 @@ def _info(path: str, directory: Path, name: str) -> mesos.FileInfo | None:
     except OSError:
         return None  # it is gone by now
     return mesos.FileInfo(
-        path=f"{path.rstrip('/')}/{name}",
+        path=f"{path.rstrip('/')}/{_shown(name)}",
         nlink=found.st_nlink,
         size=found.st_size,
         mtime=mesos.TimeInfo(nanoseconds=found.st_mtime_ns),
@@ -224,6 +240,11 @@ def _info(path: str, directory: Path, name: str) -> mesos.FileInfo | None:
         uid=_user(found.st_uid),
         gid=_group(found.st_gid),
     )
+
+
+def _shown(name: str) -> str:
+    """The name as UTF-8 text."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _classic(info: mesos.FileInfo) -> dict[str, object]:

@@ -11,19 +11,26 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from tepui.base.loop import Overloaded
 from tepui.web.http import BODY_BYTES_MAX, Answer, Request, Response, Streaming, text
 from tepui.web.routes import Routes
 
 if TYPE_CHECKING:
-    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+    from uvicorn._types import (
+        ASGI3Application,
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        HTTPScope,
+        Scope,
+    )
 
 HEADERS_BYTES_MAX: Final = 64 * 1024
 BODY_READ_MS: Final = 60_000  # a client gets this long to send its body
 KEEP_ALIVE_S: Final = 24 * 3600  # Mesos never closes an idle connection; clients count on it
 STOP_S: Final = 1
-CONNECTION: Final = "tepui.connection"  # the scope's extension that holds our protocol
+CONNECTION: Final = "tepui.connection"  # the extension that holds the request's own cycle
 
 _SLASHES = re.compile(r"/{2,}")
 
@@ -44,9 +51,9 @@ class Application:
     ) -> None:
         assert scope["type"] == "http"
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        protocol = (scope.get("extensions") or {})[CONNECTION]["protocol"]
-        assert isinstance(protocol, WebProtocol)
-        is_whole = not protocol.cycle.more_body  # as nearly always: no time is to be measured
+        cycle = (scope.get("extensions") or {})[CONNECTION]["cycle"]
+        assert isinstance(cycle, RequestResponseCycle)
+        is_whole = not cycle.more_body  # as nearly always: no time is to be measured
         body = await (_read_body(receive) if is_whole else _read_slow_body(receive))
         if headers.get("content-encoding") == "gzip" and isinstance(body, bytes):
             body = _unzipped(body)
@@ -54,7 +61,7 @@ class Application:
         if isinstance(answer, Response):
             await _write(answer, send)
         else:
-            await _stream(answer, protocol, receive, send)
+            await _stream(answer, cycle, receive, send)
 
     async def _answer(self, scope: HTTPScope, headers: Mapping[str, str], body: bytes) -> Answer:
         """What the route's handler says."""
@@ -79,6 +86,8 @@ class Application:
             return await handler(request)
         except ValueError as error:  # a query with too many fields
             return text(400, str(error))
+        except Overloaded as overloaded:
+            return text(503, str(overloaded))
 
 
 async def _read_slow_body(receive: ASGIReceiveCallable) -> bytes | Response:
@@ -139,7 +148,7 @@ async def _write(answer: Answer, send: ASGISendCallable) -> None:
 
 async def _stream(
     answer: Streaming,
-    protocol: WebProtocol,
+    cycle: RequestResponseCycle,
     receive: ASGIReceiveCallable,
     send: ASGISendCallable,
 ) -> None:
@@ -152,15 +161,15 @@ async def _stream(
         {"type": "http.response.start", "status": 200, "headers": headers, "trailers": False}
     )
     stream = answer.stream
-    stream.attach(protocol.transport)
+    stream.attach(cycle.transport)
     left = asyncio.ensure_future(receive())  # answers when the client has left
     over = asyncio.ensure_future(stream.wait_over())
     await asyncio.wait((left, over), return_when=asyncio.FIRST_COMPLETED)
     left.cancel()
     over.cancel()
     stream.client_left()
-    protocol.transport.close()
-    protocol.cycle.disconnected = True  # the end was written by the stream itself
+    cycle.transport.close()
+    cycle.disconnected = True  # the end was written by the stream itself
 
 
 class WebProtocol(HttpToolsProtocol):
@@ -171,7 +180,10 @@ class WebProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._headers_bytes = 0
-        self.scope["extensions"] = {CONNECTION: {"protocol": self}}
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.scope["extensions"] = {CONNECTION: {"cycle": cycle}}
+        super()._start_asgi_task(cycle, app)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers_bytes += len(name) + len(value)

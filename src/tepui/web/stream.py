@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-STREAM_BYTES_MAX: Final = 32 * 1024 * 1024  # unread by a slow client; then it is cut off
+STREAM_BYTES_MAX: Final = 32 * 1024 * 1024  # unread when a turn begins; more is too slow
+TURN_FACTOR: Final = 8  # one turn may add so much more: all tasks of a framework, say
 END_MS: Final = 5_000  # how long a client may take to read the end
 
 
@@ -44,22 +45,29 @@ class RecordStream:
         return self._over.is_set()
 
     def send(self, record: bytes) -> None:
-        """Send a record, already framed, in this turn of the loop."""
+        """Send a record, already framed, in this turn of the loop.
+
+        A client is too slow when it has not read what earlier turns sent; what one turn sends
+        is bounded by more.
+        """
         if self._over.is_set():
             return
-        unread = self._pending_bytes + len(record)
-        if self._transport is not None:
-            unread += self._transport.get_write_buffer_size()
-        if unread > self._bytes_max:
+        unread = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        begins = not self._flush_scheduled and self._transport is not None
+        if unread > self._bytes_max if begins else self._is_full(unread, record):
             if self._overflow_record:
                 self._pending.append(_chunk(self._overflow_record))
             self.end()
             return
         self._pending.append(_chunk(record))
         self._pending_bytes += len(record)
-        if not self._flush_scheduled and self._transport is not None:
+        if begins:
             self._flush_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def _is_full(self, unread: int, record: bytes) -> bool:
+        whole = unread + self._pending_bytes + len(record)
+        return self._pending_bytes > 0 and whole > TURN_FACTOR * self._bytes_max
 
     def end(self) -> None:
         """End the answer properly, after what was sent."""

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from tepui.wire import mesos
 from tepui.wire.errors import Malformed
+from tepui.wire.message import Int32, Int64
 
 Decoded = TypeVar("Decoded")
 
@@ -34,7 +35,7 @@ class LinkMessage(Struct, frozen=True, tag=True, array_like=True):
 class Hello(LinkMessage, frozen=True):
     """The greeting of both sides: the link's protocol and the software's version."""
 
-    protocol: int
+    protocol: Int32
     version: str
 
 
@@ -88,14 +89,14 @@ class ExecutorExited(LinkMessage, frozen=True):
 
     framework_id: str
     executor_id: str
-    status: int
+    status: Int32
     built_in: bool  # the executor of a command task: schedulers are not told
 
 
 class Pong(LinkMessage, frozen=True):
     """The answer to a Ping."""
 
-    sequence: int
+    sequence: Int64
 
 
 class Unregister(LinkMessage, frozen=True):
@@ -121,7 +122,7 @@ class Registered(LinkMessage, frozen=True):
     """The agent is admitted, or back, under this id."""
 
     agent_id: str
-    ping_timeout_ms: int  # without a ping for this long, the agent connects anew
+    ping_timeout_ms: Int64  # without a ping for this long, the agent connects anew
 
 
 class RunTasks(LinkMessage, frozen=True):
@@ -180,7 +181,7 @@ class ShutdownFramework(LinkMessage, frozen=True):
 class Ping(LinkMessage, frozen=True):
     """Are you there?"""
 
-    sequence: int
+    sequence: Int64
 
 
 class Shutdown(LinkMessage, frozen=True):
@@ -219,7 +220,8 @@ class LinkReader:
     """Puts messages together from the bytes of a connection."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._buffer = bytearray()
+        self._wanted = _LENGTH.size  # so many bytes must be there before there is anything to do
 
     def from_agent(self, data: bytes) -> Sequence[FromAgent]:
         """The messages that `data` completes. Raises Malformed: close the connection."""
@@ -229,24 +231,28 @@ class LinkReader:
         """The messages that `data` completes. Raises Malformed: close the connection."""
         return [self._decode(_FROM_MASTER, body) for body in self._bodies(data)]
 
-    def _bodies(self, data: bytes) -> list[memoryview]:
-        whole = memoryview(self._rest + data if self._rest else data)
-        bodies, at = [], 0
-        while len(whole) - at >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(whole, at)
+    def _bodies(self, data: bytes) -> list[bytes]:
+        buffer = self._buffer
+        buffer += data
+        bodies: list[bytes] = []
+        at = 0
+        while len(buffer) - at >= self._wanted:
+            (length,) = _LENGTH.unpack_from(buffer, at)
             if length > MESSAGE_BYTES_MAX:
                 raise Malformed(f"a message of {length} bytes; at most {MESSAGE_BYTES_MAX}")
             end = at + _LENGTH.size + length
-            if end > len(whole):
+            if end > len(buffer):
+                self._wanted = _LENGTH.size + length
                 break
-            bodies.append(whole[at + _LENGTH.size : end])
+            bodies.append(bytes(buffer[at + _LENGTH.size : end]))
             at = end
-        self._rest = bytes(whole[at:])
+            self._wanted = _LENGTH.size
+        del buffer[:at]
         return bodies
 
     @staticmethod
-    def _decode(decoder: msgspec.msgpack.Decoder[Decoded], body: memoryview) -> Decoded:
+    def _decode(decoder: msgspec.msgpack.Decoder[Decoded], body: bytes) -> Decoded:
         try:
             return decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise Malformed(f"a message that is not of the link: {error}") from error

@@ -73,7 +73,7 @@ class Link(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A stream's transport; those of uvloop are of none of asyncio's classes.
+        # Cast: a stream's transport can write, but those of uvloop are of none of asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:

@@ -33,7 +33,7 @@ class CloseLink(Action, frozen=True):
 
 
 class AdoptId(Action, frozen=True):
-    """From now on this is the agent's id."""
+    """The master has registered the agent over the link that is open, and this is its id."""
 
     agent_id: str
 

@@ -16,6 +16,9 @@ from tepui.agent.core.state import (
 
 def check(state: State) -> None:
     """Raise AssertionError when the state contradicts itself; for tests and simulations."""
+    assert state.linked or not state.registered
+    assert state.ping_timer is None or state.registered or state.stopping is not None
+    assert state.registration_timer is None or (state.linked and not state.registered)
     for container_id, executor in state.containers.items():
         assert executor.container_id == container_id
         assert state.frameworks[executor.framework_id].executors[executor.id] is executor

@@ -185,6 +185,10 @@ class PingsMissed(Event, frozen=True):
     """The master has been silent for too long."""
 
 
+class RegistrationOverdue(Event, frozen=True):
+    """The master has not answered the registration in time."""
+
+
 class KillGraceEnded(Event, frozen=True):
     """A command task had its time to end by itself."""
 

@@ -43,6 +43,7 @@ def run_tasks(state: State, message: link.RunTasks, now_ms: int, step: AgentStep
 
 
 def sandbox_prepared(state: State, event: SandboxPrepared, now_ms: int, step: AgentStep) -> None:
+    """The container is being launched."""
     executor = state.containers.get(event.container_id)
     if executor is None:
         return  # it was abandoned
@@ -57,6 +58,7 @@ def sandbox_prepared(state: State, event: SandboxPrepared, now_ms: int, step: Ag
 
 
 def sandbox_failed(state: State, event: SandboxFailed, now_ms: int, step: AgentStep) -> None:
+    """The executor is over; its tasks have failed, or are lost when there is no directory."""
     executor = state.containers.get(event.container_id)
     if executor is None:
         return
@@ -73,6 +75,7 @@ def sandbox_failed(state: State, event: SandboxFailed, now_ms: int, step: AgentS
 
 
 def container_started(state: State, event: ContainerStarted, now_ms: int, step: AgentStep) -> None:
+    """The command runs, or the executor has its time to subscribe; not one that is to end."""
     executor = state.containers.get(event.container_id)
     if executor is None:
         return
@@ -102,6 +105,7 @@ def launch_failed(state: State, event: LaunchFailed, now_ms: int, step: AgentSte
 
 
 def container_exited(state: State, event: ContainerExited, now_ms: int, step: AgentStep) -> None:
+    """The executor is over, and its tasks with it."""
     executor = state.containers.get(event.container_id)
     if executor is None:
         return

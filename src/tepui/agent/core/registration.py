@@ -14,40 +14,65 @@ from msgspec import structs
 from tepui.agent.core import frameworks, kills, launches, lives, updates
 from tepui.agent.core.actions import AdoptId, CloseLink
 from tepui.agent.core.effects import AgentStep, note, send
-from tepui.agent.core.events import LinkLost, LinkOpened, MasterSpoke, PingsMissed
+from tepui.agent.core.events import (
+    LinkLost,
+    LinkOpened,
+    MasterSpoke,
+    PingsMissed,
+    RegistrationOverdue,
+)
 from tepui.agent.core.state import State
 from tepui.agent.core.stopping import stop
 from tepui.wire import link, mesos
 
+REGISTRATION_MS = 30_000  # from our registration to the master's answer; Mesos retries instead
+
 
 def link_opened(state: State, event: LinkOpened, now_ms: int, step: AgentStep) -> None:
+    """The agent has asked to be registered."""
     state.linked = True
     send(step, _registration(state))
+    _expect_no_registration(state)
+    overdue_ms = now_ms + REGISTRATION_MS
+    state.registration_timer = state.timers.set(overdue_ms, RegistrationOverdue())
 
 
 def link_lost(state: State, event: LinkLost, now_ms: int, step: AgentStep) -> None:
+    """The agent goes on alone, and nothing is expected of the master."""
     state.linked = state.registered = False
+    _expect_no_registration(state)
     state.timers.cancel(state.ping_timer)
     state.ping_timer = None
 
 
 def master_spoke(state: State, event: MasterSpoke, now_ms: int, step: AgentStep) -> None:
+    """What the message asks for is done; each kind has a function in MESSAGES."""
     handler = MESSAGES[type(event.message)]
     handler(state, event.message, now_ms, step)
 
 
 def pings_missed(state: State, event: PingsMissed, now_ms: int, step: AgentStep) -> None:
+    """The link is given up: the master may be gone without a word."""
     state.ping_timer = None
     step.then.append(CloseLink(f"no ping for {state.ping_timeout_ms} ms"))
 
 
+def registration_overdue(
+    state: State, event: RegistrationOverdue, now_ms: int, step: AgentStep
+) -> None:
+    """The link is given up: the master does not answer the registration."""
+    state.registration_timer = None
+    step.then.append(CloseLink(f"not registered within {REGISTRATION_MS} ms"))
+
+
 def _registered(state: State, message: link.Registered, now_ms: int, step: AgentStep) -> None:
+    _expect_no_registration(state)
     if state.info.id is None:
         state.info = structs.replace(state.info, id=mesos.AgentID(message.agent_id))
-        step.then.append(AdoptId(message.agent_id))
     elif state.info.id.value != message.agent_id:
         stop(state, f"the master calls this agent {message.agent_id}", now_ms, step)
         return
+    step.then.append(AdoptId(message.agent_id))
     state.registered = True
     state.ping_timeout_ms = message.ping_timeout_ms
     _expect_ping(state, now_ms)
@@ -81,6 +106,11 @@ def _expect_ping(state: State, now_ms: int) -> None:
     state.ping_timer = state.timers.set(now_ms + state.ping_timeout_ms, PingsMissed())
 
 
+def _expect_no_registration(state: State) -> None:
+    state.timers.cancel(state.registration_timer)
+    state.registration_timer = None
+
+
 def _registration(state: State) -> link.Register | link.Reregister:
     settings = state.settings
     if state.info.id is None:
@@ -105,6 +135,7 @@ def _registration(state: State) -> link.Register | link.Reregister:
     )
 
 
+# Any: each handler takes the message that it stands beside, as in HANDLERS of step.py.
 MESSAGES: dict[type[link.FromMaster], Callable[[State, Any, int, AgentStep], None]] = {
     link.Hello: _greeted,
     link.Registered: _registered,

@@ -214,6 +214,7 @@ class State(Struct):
     registered: bool = False  # over the link that is open now
     ping_timeout_ms: int = 0
     ping_timer: int | None = None
+    registration_timer: int | None = None  # while the master has not answered
     frameworks: dict[str, Framework] = field(default_factory=dict)
     completed_frameworks: deque[Framework] = field(default_factory=deque)
     containers: dict[str, Executor] = field(default_factory=dict)  # until they are gone

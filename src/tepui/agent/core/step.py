@@ -21,7 +21,7 @@ from tepui.agent.core import (
 from tepui.agent.core.effects import AgentStep
 from tepui.agent.core.state import State
 
-# Each handler takes the event that it stands beside; the table cannot say that in a type.
+# Any: each handler takes the event that it stands beside; the table cannot say that in a type.
 HANDLERS: dict[type[events.Event], Callable[[State, Any, int, AgentStep], None]] = {
     events.LinkOpened: registration.link_opened,
     events.LinkLost: registration.link_lost,
@@ -40,6 +40,7 @@ HANDLERS: dict[type[events.Event], Callable[[State, Any, int, AgentStep], None]]
     events.StopAsked: stopping.stop_asked,
     events.ResendDue: updates.resend_due,
     events.PingsMissed: registration.pings_missed,
+    events.RegistrationOverdue: registration.registration_overdue,
     events.KillGraceEnded: kills.kill_grace_ended,
     events.CompletionTimeReached: kills.completion_time_reached,
     events.CheckDue: checks.check_due,

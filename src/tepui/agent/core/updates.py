@@ -106,6 +106,7 @@ def forward(state: State, framework: Framework, task: Task, now_ms: int, step: A
 
 
 def resend_due(state: State, event: ResendDue, now_ms: int, step: AgentStep) -> None:
+    """The update is sent again, and the time until the next is twice as long."""
     framework = state.frameworks.get(event.framework_id)
     task = state.task(event.framework_id, event.task_id)
     if framework is None or task is None:

@@ -12,6 +12,7 @@ from tepui.agent.containers.spec import ContainerSpec, Exited, Rlimit, Usage
 from tepui.agent.core.actions import LaunchContainer, Limits
 from tepui.agent.core.events import ContainerExited, ContainerStarted, LaunchFailed
 from tepui.agent.daemon.master_link import Put
+from tepui.base import tasks
 from tepui.base.errors import HostError
 from tepui.wire import mesos
 
@@ -42,6 +43,7 @@ class Containers:
 
     @property
     def runtime(self) -> Runtime:
+        """What runs the containers."""
         assert self._runtime is not None, "bound before the first launch"
         return self._runtime
 
@@ -84,20 +86,24 @@ class Containers:
         self._do(self._launch(action))
 
     def signal(self, container_id: str, number: int) -> None:
+        """Every process of the container will get the signal."""
         self._do(self._tried("signal", container_id, self.runtime.signal(container_id, number)))
 
     def destroy(self, container_id: str) -> None:
+        """ContainerExited follows, of a container that is being launched after its start."""
         if container_id in self._launching:
             self._doomed.add(container_id)
             return
         self._do(self._tried("destroy", container_id, self.runtime.destroy(container_id)))
 
     def update(self, container_id: str, limits: Limits) -> None:
+        """The container will have these limits; a refusal is logged."""
         if container_id in self._limits:
             self._limits[container_id] = limits
         self._do(self._update(container_id, limits))
 
     def forget(self, container_id: str) -> None:
+        """Nothing of the container is kept, here or in the runtime."""
         self._limits.pop(container_id, None)
         self._do(self._tried("forget", container_id, self.runtime.forget(container_id)))
 
@@ -180,7 +186,7 @@ class Containers:
             log.warning("%s_failed container=%s reason=%s", name, container_id, error)
 
     def _do(self, doing: Coroutine[None, None, None]) -> None:
-        job = asyncio.get_running_loop().create_task(doing)
+        job = tasks.start(doing)
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
 

@@ -22,7 +22,7 @@ from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
 from tepui.agent.daemon.executor_streams import ExecutorStreams
 from tepui.agent.daemon.machine import resources_of
-from tepui.agent.daemon.master_link import MasterLink
+from tepui.agent.daemon.master_link import MasterLink, address_of
 from tepui.agent.daemon.operator_api import OperatorApi
 from tepui.agent.daemon.options import AgentOptions, flags_of, settings_of
 from tepui.agent.daemon.probing import Probing
@@ -48,6 +48,7 @@ class AgentDaemon:
 
     def __init__(self, options: AgentOptions) -> None:
         """Raises OSError when the address can't be listened on, Refused for a wrong flag."""
+        address_of(options.master, "master")
         Path(options.work_dir).mkdir(parents=True, exist_ok=True)
         resources = resources_of(options.resources, options.default_role, options.work_dir)
         attributes = parse_attributes(options.attributes)

@@ -15,6 +15,8 @@ from typing import Final
 
 import tepui
 from tepui.agent.core.events import Event, LinkLost, LinkOpened, MasterSpoke
+from tepui.base import tasks
+from tepui.base.errors import Refused
 from tepui.base.loop import Overloaded
 from tepui.web.link_writer import LinkWriter
 from tepui.wire import link
@@ -22,7 +24,9 @@ from tepui.wire.errors import Malformed
 
 RETRY_MIN_MS: Final = 50  # a master that is just starting is found soon
 RETRY_MAX_MS: Final = 60_000  # Mesos: REGISTER_RETRY_INTERVAL_MAX
+CONNECT_MS: Final = 10_000  # to the connection, over all addresses of the name
 GREETING_MS: Final = 10_000  # from the connection to the master's Hello
+PORT_MAX: Final = 65_535
 HEAD_BYTES_MAX: Final = 16 * 1024
 REDIRECTS_MAX: Final = 5
 
@@ -52,11 +56,13 @@ class MasterLink:
         self._backoff_factor_ms = backoff_factor_ms
         self._connection: Connection | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._retry_ms = RETRY_MIN_MS
+        self._is_registered = False  # over the link that is open
         self.leader = master  # host:port of the master that was reached last
 
     def start(self) -> None:
         """Connect, now and whenever the link is lost."""
-        self._keeping = asyncio.create_task(self._keep())
+        self._keeping = tasks.start(self._keep())
 
     async def stop(self) -> None:
         """Send what waits, close, and stay closed."""
@@ -71,6 +77,11 @@ class MasterLink:
         if self._connection is not None:
             self._connection.send(message)
 
+    def registered(self) -> None:
+        """The master has taken the agent: this link was worth it, and the next is soon tried."""
+        self._is_registered = True
+        self._retry_ms = RETRY_MIN_MS
+
     def close(self, reason: str) -> None:
         """Give this connection up; another follows."""
         if self._connection is not None:
@@ -78,47 +89,78 @@ class MasterLink:
             self._connection.abort()
 
     async def _keep(self) -> None:
-        retry_ms = RETRY_MIN_MS
         while True:
             try:
                 await self._connect()
-            except (OSError, Refusal, TimeoutError) as error:
-                log.info("link_failed master=%s reason=%s", self._master, error)
-                await asyncio.sleep(random.uniform(retry_ms / 2, retry_ms) / 1000)
-                retry_ms = min(2 * retry_ms, RETRY_MAX_MS)
+            except (OSError, Refusal, Refused, TimeoutError) as error:
+                reason = str(error) or "it does not answer in time"
+                log.info("link_failed master=%s reason=%s", self._master, reason)
+                await self._back_off()
                 continue
-            retry_ms = RETRY_MIN_MS
-            assert self._connection is not None
-            log.info("link_opened master=%s", self.leader)
-            self._put(LinkOpened())
-            await self._connection.over.wait()
-            self._connection = None
-            log.warning("link_lost master=%s", self.leader)
-            self._put(LinkLost())
-            await asyncio.sleep(random.uniform(0, self._backoff_factor_ms) / 1000)
+            await self._stay()
+            if self._is_registered:
+                await asyncio.sleep(random.uniform(0, self._backoff_factor_ms) / 1000)
+            else:
+                await self._back_off()  # a master that refuses us is not asked hot
+
+    async def _back_off(self) -> None:
+        await asyncio.sleep(random.uniform(self._retry_ms / 2, self._retry_ms) / 1000)
+        self._retry_ms = min(2 * self._retry_ms, RETRY_MAX_MS)
+
+    async def _stay(self) -> None:
+        """The link was open, and is lost again."""
+        assert self._connection is not None, "connected before"
+        self._is_registered = False
+        log.info("link_opened master=%s", self.leader)
+        self._put(LinkOpened())
+        await self._connection.over.wait()
+        self._connection = None
+        log.warning("link_lost master=%s", self.leader)
+        self._put(LinkLost())
 
     async def _connect(self) -> None:
         """The link to the leading master is open and greeted."""
         address = self._master
         for _ in range(REDIRECTS_MAX):
-            host, _, port = address.rpartition(":")
-            if not host or not port.isdigit():
-                raise Refusal(f"'{address}' is not host:port")
-            loop = asyncio.get_running_loop()
             connection = Connection(address, self._put)
-            await loop.create_connection(lambda: connection, host.strip("[]"), int(port))  # noqa: B023  # awaited here
             try:
-                async with asyncio.timeout(GREETING_MS / 1000):
-                    await connection.greeted
+                await _greet(connection, *address_of(address, "address"))
             except Redirected as redirected:
+                connection.abort()
                 address = redirected.address
                 continue
-            finally:
-                if not connection.is_open:
-                    connection.abort()
+            except BaseException:
+                connection.abort()
+                raise
             self._connection, self.leader = connection, address
             return
         raise Refusal(f"redirected {REDIRECTS_MAX} times")
+
+
+def address_of(text: str, name: str) -> tuple[str, int]:
+    """Host and port of `host:port`, an IPv6 address in brackets. Raises Refused, with the name."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    is_number = port.isascii() and port.isdecimal() and len(port) <= len(str(PORT_MAX))
+    if not host or not is_number or not 0 < int(port) <= PORT_MAX:
+        raise Refused(f"{name} '{text}' is not host:port, with a port from 1 to {PORT_MAX}")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise Refused(f"{name} '{text}': '{host}' is not the name of a host") from None
+    return host, int(port)
+
+
+async def _greet(connection: Connection, host: str, port: int) -> None:
+    """The master has answered with its Hello. Raises OSError, TimeoutError, Refusal, Redirected."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_MS / 1000):
+            await loop.create_connection(lambda: connection, host, port)
+    except ValueError as error:  # the resolver does not take the name
+        raise Refusal(f"'{host}': {error}") from None
+    async with asyncio.timeout(GREETING_MS / 1000):
+        await connection.greeted
 
 
 class Connection(asyncio.Protocol):
@@ -131,13 +173,8 @@ class Connection(asyncio.Protocol):
         self._is_upgraded = False
         self._reader = link.LinkReader()
         self._writer: LinkWriter | None = None
-        self._backlog: list[link.FromMaster] = []
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
-
-    @property
-    def is_open(self) -> bool:
-        return self._is_upgraded and self.greeted.done() and not self.over.is_set()
 
     # asyncio.Protocol
 

@@ -19,10 +19,22 @@ from tepui.agent.core.events import (
 )
 from tepui.agent.daemon.containers import Containers, Unsupported, program_of, rlimits_of
 from tepui.agent.daemon.master_link import Put
+from tepui.base import tasks
 from tepui.base.errors import HostError
 
 NO_TIMEOUT_MS: Final = 86_400_000  # a timeout of 0 waits as long as a check can (Mesos: no limit)
 STATUS_LINE_BYTES_MAX: Final = 8 * 1024
+
+
+def _trusting() -> ssl.SSLContext:
+    """A task's own certificate is of no interest to its check, as in Mesos."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_ANY_SERVER: Final = _trusting()
 
 
 class Probing:
@@ -35,7 +47,7 @@ class Probing:
 
     def run(self, action: RunCheck) -> None:
         """CheckFinished follows, unless the check is abandoned."""
-        self._running[action.check_id] = asyncio.create_task(self._run(action))
+        self._running[action.check_id] = tasks.start(self._run(action))
 
     def abandon(self, check_id: int) -> None:
         """End the probe; nothing follows."""
@@ -57,7 +69,7 @@ class Probing:
                 outcome = await self._probe(action.probe)
         except TimeoutError:
             outcome = CheckFailed(f"timed out after {action.timeout_ms} ms")
-        except (HostError, Unsupported, OSError, ValueError) as error:
+        except (HostError, Unsupported, OSError, ValueError, OverflowError) as error:  # of a port
             outcome = CheckFailed(str(error))
         if self._running.pop(action.check_id, None) is not None:
             self._put(CheckFinished(action.check_id, outcome))
@@ -85,13 +97,9 @@ async def _get_status(url: str) -> int:
     """The status of the answer to a GET. Raises OSError and ValueError."""
     parts = urlsplit(url)
     is_https = parts.scheme == "https"
-    context = ssl.create_default_context() if is_https else None
-    if context is not None:  # a task's own certificate is of no interest here, as in Mesos
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     port = parts.port or (443 if is_https else 80)
     reader, writer = await asyncio.open_connection(
-        parts.hostname, port, ssl=context, limit=STATUS_LINE_BYTES_MAX
+        parts.hostname, port, ssl=_ANY_SERVER if is_https else None, limit=STATUS_LINE_BYTES_MAX
     )
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

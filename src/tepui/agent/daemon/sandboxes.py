@@ -17,6 +17,7 @@ from tepui.agent.core.actions import PrepareSandbox
 from tepui.agent.core.events import SandboxFailed, SandboxPrepared, SandboxStage
 from tepui.agent.daemon.master_link import Put
 from tepui.agent.fetcher.fetch import Fetcher, FetchFailed
+from tepui.base import tasks
 from tepui.web.files import Files
 
 SANDBOX_MODE = 0o750
@@ -46,7 +47,7 @@ class Sandboxes:
         if not action.uris:
             self._put(SandboxPrepared(action.container_id))
             return
-        self._fetches[action.container_id] = asyncio.create_task(self._fetch(action))
+        self._fetches[action.container_id] = tasks.start(self._fetch(action))
 
     def abandon(self, container_id: str) -> None:
         """Nothing more is fetched for the container."""
@@ -62,7 +63,7 @@ class Sandboxes:
             if path is not None and self._files.target(path) == directory:
                 self._files.detach(path)
         self._files.detach(directory)
-        removal = asyncio.create_task(asyncio.to_thread(_remove, directory))
+        removal = tasks.start(asyncio.to_thread(_remove, directory))
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
 
@@ -95,7 +96,7 @@ def _make_or_fault(action: PrepareSandbox) -> str | None:
     """The directory is there, or the answer says why it is not."""
     try:
         user = pwd.getpwnam(action.user) if action.user is not None else None
-    except KeyError:
+    except (KeyError, ValueError):  # a name with a NUL is a ValueError
         return f"Failed to chown directory to '{action.user}': No such user '{action.user}'"
     try:
         _make(Path(action.directory), user)
@@ -103,6 +104,8 @@ def _make_or_fault(action: PrepareSandbox) -> str | None:
         return f"Failed to chown directory to '{action.user}': {error.strerror}"
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError as error:  # a path with a NUL
+        return str(error)
     return None
 
 
@@ -121,7 +124,7 @@ def _make(directory: Path, user: pwd.struct_passwd | None) -> None:
 def _remove(directory: str) -> None:
     try:
         shutil.rmtree(directory)
-    except OSError as error:
+    except (OSError, ValueError, RecursionError) as error:  # a NUL; a tree too deep
         log.warning("sandbox_not_removed directory=%s reason=%s", directory, error)
         return
     runs = Path(directory).parent

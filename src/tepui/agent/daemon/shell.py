@@ -69,6 +69,7 @@ class Shell:
             self._actions[type(action)](action)
 
     def _adopt_id(self, action: actions.AdoptId) -> None:
+        self._master.registered()
         log.info("registered agent=%s", action.agent_id)
 
     def _end(self, action: actions.EndAgent) -> None:

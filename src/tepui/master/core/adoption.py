@@ -121,7 +121,10 @@ def _take_in(
 ) -> None:
     task_id = TaskId(found.task_id.value)
     if task_id in framework.tasks:
-        return  # the id was used again elsewhere meanwhile; the agent's one ends by itself
+        # The id was used again elsewhere while this agent was away: what it has is killed.
+        assert agent.link is not None
+        step.then.append(SendToAgent(agent.link, link.KillTask(framework.id, task_id, None)))
+        return
     role = _role_of(found.resources, framework)
     unreachable = framework.unreachable_tasks.pop(task_id, None)
     task = Task(

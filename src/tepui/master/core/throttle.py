@@ -14,6 +14,8 @@ from tepui.master.core.events import CallReceived, CallsTurnCame
 from tepui.master.core.settings import RateLimit
 from tepui.master.core.state import Framework, Queue, State
 
+WAITING_MAX = 10_000  # calls of one principal; in Mesos any number without a capacity
+
 
 class _Limited(Struct, frozen=True):
     name: str  # of the queue: the principal, or the one that the others share
@@ -32,8 +34,8 @@ def waits(
     if queue.next_ms <= now_ms and queue.waiting == 0:
         queue.next_ms = now_ms + pause_ms
         return False
-    capacity = found.limit.capacity
-    if capacity is not None and queue.waiting >= capacity:
+    capacity = WAITING_MAX if found.limit.capacity is None else found.limit.capacity
+    if queue.waiting >= capacity:
         text = (
             f"principal '{framework.info.principal or ''}' may make {found.limit.qps:g} calls a"
             f" second, and {queue.waiting} wait already"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from tepui.base.errors import Refused
-from tepui.base.loop import Overloaded
 from tepui.base.names import FrameworkId, TaskId
 from tepui.master.core.events import Asked, KillAsked, TeardownAsked
 from tepui.master.core.views.questions import PARSERS, question_of, teardown_of
@@ -66,8 +65,7 @@ class Classic:
             framework_id = teardown_of(request.form)
         except Refused as refused:
             return text(400, refused.text)
-        request_id, waiting = self._peers.open_request()
-        self._put(TeardownAsked(request_id, framework_id))
+        waiting = self._peers.ask(self._put, lambda number: TeardownAsked(number, framework_id))
         return self._peers.response(await waiting, media.Media.JSON)
 
     async def kill(self, request: Request) -> Response:
@@ -78,19 +76,18 @@ class Classic:
         for name in ("framework_id", "task_id"):
             if not form.get(name):
                 return text(400, f"missing '{name}' in the form")
-        request_id, waiting = self._peers.open_request()
         framework_id, task_id = FrameworkId(form["framework_id"]), TaskId(form["task_id"])
-        self._put(KillAsked(request_id, framework_id, task_id))
+        waiting = self._peers.ask(
+            self._put, lambda number: KillAsked(number, framework_id, task_id)
+        )
         return self._peers.response(await waiting, media.Media.JSON)
 
     async def _ask(self, name: str, query: dict[str, str]) -> Response:
         try:
             question = question_of(name, query)
-            assert question is not None  # PARSERS has the name
-            request_id, waiting = self._peers.open_request()
-            self._put(Asked(request_id, question))
         except Refused as refused:
             return text(400, refused.text)
-        except Overloaded as overloaded:
-            return text(503, str(overloaded))
+        assert question is not None  # PARSERS has the name
+        asked = question
+        waiting = self._peers.ask(self._put, lambda number: Asked(number, asked))
         return self._peers.response(await waiting, media.Media.JSON)

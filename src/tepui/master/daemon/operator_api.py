@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
-from tepui.base.loop import Overloaded
 from tepui.base.names import StreamId
 from tepui.master.core.events import OperatorCallReceived, OperatorSubscribed, StreamClosed
 from tepui.master.core.operator import SHELL_CALLS, call_error
@@ -54,8 +53,9 @@ class OperatorApi:
                 if answer is None:
                     return Response(200)
                 return Response(200, media.encode(answer, accepted), accepted.value)
-            request_id, waiting = self._peers.open_request()
-            self._put(OperatorCallReceived(request_id, call, request.principal))
+            waiting = self._peers.ask(
+                self._put, lambda number: OperatorCallReceived(number, call, request.principal)
+            )
             return self._peers.response(await waiting, accepted)
         except media.NotNegotiable as refusal:
             return text(refusal.status, refusal.text)
@@ -63,8 +63,6 @@ class OperatorApi:
             return text(400, malformed.text)
         except FileError as failed:
             return text(failed.status, failed.body)
-        except Overloaded as overloaded:
-            return text(503, str(overloaded))
 
     def _subscribe(self, request: Request, accepted: media.Media) -> Streaming:
         stream_id = StreamId(str(uuid4()))

@@ -24,8 +24,9 @@ from tepui.master.core.actions import (
     SendEvent,
     SendToAgent,
 )
-from tepui.master.core.events import LinkId, RequestId
+from tepui.master.core.events import Event, LinkId, RequestId
 from tepui.master.daemon.agent_link import AgentLink
+from tepui.master.daemon.put import Put
 from tepui.web.http import ACCEPTED, JSON_TYPE, Response, text
 from tepui.web.stream import RecordStream
 from tepui.wire import media, recordio
@@ -61,13 +62,14 @@ class Peers:
             Note: self._note,
         }
 
-    def open_request(self) -> tuple[RequestId, asyncio.Future[Reply]]:
-        """An id for the core, and where its answer will be."""
+    def ask(self, put: Put, event_of: Callable[[RequestId], Event]) -> asyncio.Future[Reply]:
+        """Put the event of a new request; where its answer will be. Raises Overloaded."""
         self._last_request += 1
         request = RequestId(self._last_request)
+        put(event_of(request))  # nothing waits when this is refused
         waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._requests[request] = waiting
-        return request, waiting
+        return waiting
 
     def response(self, reply: Reply, accepted: media.Media) -> Response:
         """The core's answer as HTTP has it."""

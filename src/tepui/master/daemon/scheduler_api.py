@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from tepui.base.loop import Overloaded
 from tepui.base.names import StreamId
 from tepui.master.core.events import CallReceived, StreamClosed, SubscribeReceived
 from tepui.master.core.validation import call_error
@@ -49,8 +48,6 @@ class SchedulerApi:
             return text(refusal.status, refusal.text)
         except Malformed as malformed:
             return text(400, malformed.text)
-        except Overloaded as overloaded:
-            return text(503, str(overloaded))
 
     def _subscribe(self, request: Request, call: scheduler.Call) -> Response | Streaming:
         accepted = media.accepted(request.headers.get("accept"))
@@ -70,10 +67,8 @@ class SchedulerApi:
 
     async def _call(self, request: Request, call: scheduler.Call) -> Response:
         stream = request.headers.get(STREAM_ID)
-        request_id, waiting = self._peers.open_request()
-        self._put(
-            CallReceived(
-                request_id, call, None if stream is None else StreamId(stream), request.principal
-            )
+        stream_id = None if stream is None else StreamId(stream)
+        waiting = self._peers.ask(
+            self._put, lambda number: CallReceived(number, call, stream_id, request.principal)
         )
         return self._peers.response(await waiting, media.Media.JSON)

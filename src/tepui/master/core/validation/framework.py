@@ -153,6 +153,14 @@ def _failover_timeout_error(info: mesos.FrameworkInfo) -> str | None:
     return f"The framework failover_timeout ({timeout_s:g}) is invalid"
 
 
+def _null_byte_error(info: mesos.FrameworkInfo) -> str | None:
+    """Differs from Mesos, which cuts such texts off: no user has such a name."""
+    for name in ("user", "name"):
+        if "\0" in getattr(info, name):
+            return f"'FrameworkInfo.{name}' contains a null byte"
+    return None
+
+
 _INFO_RULES: tuple[Callable[[mesos.FrameworkInfo], str | None], ...] = (
     _role_field_error,
     _duplicate_roles_error,
@@ -160,6 +168,7 @@ _INFO_RULES: tuple[Callable[[mesos.FrameworkInfo], str | None], ...] = (
     _framework_id_error,
     _offer_filters_error,
     _failover_timeout_error,
+    _null_byte_error,
 )
 
 
