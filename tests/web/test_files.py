@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from tepui.web.files import Files, FilesApi
+from tepui.web.files import FileError, Files, FilesApi
 from tepui.web.http import Request, Response
 
 
@@ -148,3 +148,36 @@ def test_a_path_must_be_given(files: Files) -> None:
     api = FilesApi(files)
     for handler in (api.browse, api.read, api.download):
         assert ask(handler)[0] == 400
+
+
+def test_what_the_machine_refuses_is_a_file_error_for_every_caller(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run" / "round").symlink_to("round")
+    for path in ("/sandbox/" + "x" * 5_000, "/sandbox/round", "/sandbox/stdout/below"):
+        with pytest.raises(FileError) as refused:
+            files.browse(path)
+        assert refused.value.status == 404
+
+    def closed(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", closed)
+    for act in (
+        lambda: files.read("/sandbox/stdout", 0, None, 9),
+        lambda: files.load("/sandbox/in"),
+    ):
+        with pytest.raises(FileError) as refused:
+            act()
+        assert (refused.value.status, refused.value.body) == (403, "The file cannot be read.\n")
+
+
+def test_a_name_that_is_not_utf8_is_listed_as_far_as_it_can_be(
+    files: Files, tmp_path: Path
+) -> None:
+    os.close(os.open(os.fsencode(tmp_path / "run" / "sub") + b"/a\xff", os.O_CREAT))
+    assert [one.path for one in files.browse("/sandbox/sub")] == [
+        "/sandbox/sub/a\ufffd",
+        "/sandbox/sub/deep",
+    ]
+    assert ask(FilesApi(files).browse, path="/sandbox/sub")[0] == 200

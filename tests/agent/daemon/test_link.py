@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from tepui.agent.core.events import Event, LinkLost, LinkOpened
-from tepui.agent.daemon.main import run
-from tepui.agent.daemon.master_link import MasterLink
+from tepui.agent.daemon import master_link
+from tepui.agent.daemon.main import AgentDaemon, run
+from tepui.agent.daemon.master_link import MasterLink, address_of
 from tepui.agent.daemon.options import AgentOptions
+from tepui.base.errors import Refused
 from tepui.wire import link
 from tests.agent.daemon.fake_master import (
     DEADLINE_S,
@@ -94,6 +97,102 @@ def test_an_agent_tries_again_until_it_is_understood() -> None:
         uplink.start()
         assert await heard.next() == LinkOpened()
         assert answers == [good]
+        await uplink.stop()
+        server.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("h:1", ("h", 1)),
+        ("127.0.0.1:65535", ("127.0.0.1", 65_535)),
+        ("[::1]:5050", ("::1", 5050)),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
+    assert address_of(text, "master") == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "h", ":5050", "h:", "h:0", "h:65536", "h:\u00b2", "h:-1", "h:" + "9" * 5_000]
+)
+def test_what_is_not_host_and_port_is_refused_at_the_start(text: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"^master '.*' is not host:port"):
+        AgentDaemon(AgentOptions(master=text, work_dir=str(tmp_path), runtime_dir="/r", port=0))
+
+
+def test_a_name_that_no_host_can_have_is_refused() -> None:
+    with pytest.raises(Refused, match=r"^master 'a\.\.b:5050': 'a\.\.b' is not the name of a host"):
+        address_of("a..b:5050", "master")
+
+
+@pytest.mark.parametrize("location", [b"//a..b:5050/", b"//h:\xb2/", b"//h:65536/", b"//a\x00b:1/"])
+def test_a_redirect_to_nowhere_is_survived(location: bytes) -> None:
+    async def scenario() -> None:
+        head = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: " + location + b"\r\n\r\n"
+        good = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+        good += link.frame(link.Hello(link.PROTOCOL, "test"))
+        server = await answering([head, good])
+        heard = Heard()
+        uplink = MasterLink(f"127.0.0.1:{port_of(server)}", heard.put, 1)
+        uplink.start()
+        assert await heard.next() == LinkOpened()
+        await uplink.stop()
+        server.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_master_that_does_not_greet_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(master_link, "GREETING_MS", 1)
+
+    async def scenario() -> None:
+        closed = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")  # and no Hello
+            try:
+                while await reader.read(1024):
+                    pass
+            except ConnectionError:
+                pass
+            closed.set()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        uplink = MasterLink(f"127.0.0.1:{port_of(server)}", Heard().put, 1)
+        uplink.start()
+        async with asyncio.timeout(DEADLINE_S):
+            await closed.wait()
+        await uplink.stop()
+        server.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_only_a_registration_ends_the_backing_off(
+    is_registered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(master_link, "RETRY_MIN_MS", 1)
+
+    async def scenario() -> None:
+        good = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+        good += link.frame(link.Hello(link.PROTOCOL, "test"))
+        server = await answering([good])
+        heard = Heard()
+        uplink = MasterLink(f"127.0.0.1:{port_of(server)}", heard.put, 1)
+        uplink.start()
+        for _ in range(5):
+            assert await heard.next() == LinkOpened()
+            if is_registered:
+                uplink.registered()
+            assert await heard.next() == LinkLost()
+        assert await heard.next() == LinkOpened()
+        assert uplink.retry_ms == (1 if is_registered else 32)
         await uplink.stop()
         server.close()
 

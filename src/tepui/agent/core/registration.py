@@ -21,7 +21,7 @@ from tepui.agent.core.events import (
     PingsMissed,
     RegistrationOverdue,
 )
-from tepui.agent.core.state import State
+from tepui.agent.core.state import Framework, State, Task
 from tepui.agent.core.stopping import stop
 from tepui.wire import link, mesos
 
@@ -128,7 +128,7 @@ def _registration(state: State) -> link.Register | link.Reregister:
             if not executor.built_in and executor.container_id in state.containers
         ),
         tasks=tuple(
-            updates.to_wire(framework, framework.executors.get(task.executor_id), task)
+            _reported(framework, task)
             for framework in frameworks_here
             for task in framework.tasks.values()
         ),
@@ -136,6 +136,14 @@ def _registration(state: State) -> link.Register | link.Reregister:
 
 
 # Any: each handler takes the message that it stands beside, as in HANDLERS of step.py.
+def _reported(framework: Framework, task: Task) -> mesos.Task:
+    """The task as the master is told, with the uuid only of an update that it may not have."""
+    wire = updates.to_wire(framework, framework.executors.get(task.executor_id), task)
+    if task.pending and task.pending[0].uuid == task.sent_uuid:
+        return wire
+    return structs.replace(wire, status_update_uuid=None)
+
+
 MESSAGES: dict[type[link.FromMaster], Callable[[State, Any, int, AgentStep], None]] = {
     link.Hello: _greeted,
     link.Registered: _registered,

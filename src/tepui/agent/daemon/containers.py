@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from typing import Final
 
 from tepui.agent.containers.runtime import Runtime
 from tepui.agent.containers.spec import ContainerSpec, Exited, Rlimit, Usage
@@ -17,6 +18,7 @@ from tepui.base.errors import HostError
 from tepui.wire import mesos
 
 MIB = 1 << 20
+FAULTS: Final = (HostError, OSError)  # OSError: the launcher's directory, when it is started anew
 
 log = logging.getLogger("tepui.agent")
 
@@ -120,7 +122,7 @@ class Containers:
         try:
             await self.runtime.launch(spec)
             return (await waiting).wait_status
-        except HostError:
+        except FAULTS:
             self._waiting.pop(name, None)
             raise
         except asyncio.CancelledError:
@@ -141,7 +143,7 @@ class Containers:
         name = action.container_id
         try:
             started = await self.runtime.launch(spec_of(action))
-        except (HostError, Unsupported) as error:
+        except (*FAULTS, Unsupported) as error:
             del self._launching[name]
             self._limits.pop(name, None)
             self._doomed.discard(name)
@@ -164,7 +166,7 @@ class Containers:
             notes = await self.runtime.update(
                 container_id, limits.cpus_milli, limits.mem_limit_bytes or 0
             )
-        except HostError as error:
+        except FAULTS as error:
             log.warning("update_failed container=%s reason=%s", container_id, error)
             return
         for text in notes:
@@ -173,7 +175,7 @@ class Containers:
     async def _usage(self, container_id: str) -> mesos.ResourceStatistics | None:
         try:
             usage = await self.runtime.usage(container_id)
-        except HostError:
+        except FAULTS:
             return None  # it is gone by now
         return statistics_of(usage, self._limits.get(container_id))
 
@@ -182,7 +184,7 @@ class Containers:
     ) -> None:
         try:
             await doing
-        except HostError as error:
+        except FAULTS as error:
             log.warning("%s_failed container=%s reason=%s", name, container_id, error)
 
     def _do(self, doing: Coroutine[None, None, None]) -> None:

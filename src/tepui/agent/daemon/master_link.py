@@ -56,7 +56,7 @@ class MasterLink:
         self._backoff_factor_ms = backoff_factor_ms
         self._connection: Connection | None = None
         self._keeping: asyncio.Task[None] | None = None
-        self._retry_ms = RETRY_MIN_MS
+        self.retry_ms = RETRY_MIN_MS  # how long, at most, the next failure waits
         self._is_registered = False  # over the link that is open
         self.leader = master  # host:port of the master that was reached last
 
@@ -80,7 +80,7 @@ class MasterLink:
     def registered(self) -> None:
         """The master has taken the agent: this link was worth it, and the next is soon tried."""
         self._is_registered = True
-        self._retry_ms = RETRY_MIN_MS
+        self.retry_ms = RETRY_MIN_MS
 
     def close(self, reason: str) -> None:
         """Give this connection up; another follows."""
@@ -104,8 +104,8 @@ class MasterLink:
                 await self._back_off()  # a master that refuses us is not asked hot
 
     async def _back_off(self) -> None:
-        await asyncio.sleep(random.uniform(self._retry_ms / 2, self._retry_ms) / 1000)
-        self._retry_ms = min(2 * self._retry_ms, RETRY_MAX_MS)
+        await asyncio.sleep(random.uniform(self.retry_ms / 2, self.retry_ms) / 1000)
+        self.retry_ms = min(2 * self.retry_ms, RETRY_MAX_MS)
 
     async def _stay(self) -> None:
         """The link was open, and is lost again."""

@@ -8,10 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import lzma
 import os
 import pwd
 import shutil
+import struct
+import zlib
 from pathlib import Path
+from typing import Final
 
 from tepui.agent.core.actions import PrepareSandbox
 from tepui.agent.core.events import SandboxFailed, SandboxPrepared, SandboxStage
@@ -21,6 +25,16 @@ from tepui.base import tasks
 from tepui.web.files import Files
 
 SANDBOX_MODE = 0o750
+# A fetched archive may hold anything; these come out of the libraries that read it, a LookupError
+# also for a user who was removed meanwhile.
+FETCH_FAULTS: Final = (
+    FetchFailed,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    LookupError,
+    OverflowError,
+)
 
 log = logging.getLogger("tepui.agent")
 
@@ -83,7 +97,7 @@ class Sandboxes:
     async def _fetch(self, action: PrepareSandbox) -> None:
         try:
             await self._fetcher.fetch(action.uris, action.directory, action.user)
-        except FetchFailed as failed:
+        except FETCH_FAULTS as failed:
             text = f"Failed to fetch all URIs for container '{action.container_id}': {failed}"
             self._put(SandboxFailed(action.container_id, SandboxStage.FETCH, text))
         else:

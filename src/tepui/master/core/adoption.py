@@ -137,6 +137,7 @@ def _take_in(
         info=_info_of(found),
         state=found.state,
         statuses=found.statuses,
+        update=_unacknowledged(agent, found),
         forwarded=found.status_update_state or TaskState.TASK_STAGING,
     )
     if _is_over(agent, found):
@@ -155,6 +156,14 @@ def _is_over(agent: Agent, found: mesos.Task) -> bool:
     """The end of the task is acknowledged, only its agent does not know that yet."""
     sent_its_end = found.status_update_state in TERMINAL_STATES
     return sent_its_end and agent.has_acknowledged(found.status_update_uuid)
+
+
+def _unacknowledged(agent: Agent, found: mesos.Task) -> mesos.TaskStatus | None:
+    """The update that the agent waits to have acknowledged: its scheduler may do so any time."""
+    uuid = found.status_update_uuid
+    if uuid is None or agent.has_acknowledged(uuid):
+        return None
+    return next((status for status in found.statuses if status.uuid == uuid), None)
 
 
 def _role_of(wire: tuple[mesos.Resource, ...], framework: Framework) -> Role:
