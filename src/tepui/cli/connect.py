@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 
 from tepui.cli.listing import Cluster, Framework
-from tepui.sdk import OperatorClient, Unreachable
+from tepui.sdk import BadPeer, OperatorClient, Unreachable
 from tepui.wire import mesos
 
 T = TypeVar("T")
@@ -26,6 +26,10 @@ async def open_master(address: str) -> AsyncIterator[OperatorClient]:
             yield client
         except Unreachable:
             raise no_master(address) from None
+        except BadPeer:
+            raise click.ClickException(
+                f"{address} answers, but not as a master: is it the port of an agent?"
+            ) from None
 
 
 def get_cluster(address: str) -> Cluster:

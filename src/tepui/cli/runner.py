@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tepui.cli.connect import no_master
 from tepui.cli.job import Job, Piece, too_large
 from tepui.cli.show import Show, end_line, summary
 from tepui.cli.why import why_waiting
@@ -25,6 +26,8 @@ from tepui.sdk import (
     OperatorClient,
     SchedulerClient,
     SdkError,
+    Unreachable,
+    find_leader,
     framework_info,
     sandbox_path,
 )
@@ -34,6 +37,7 @@ from tepui.wire.media import Media
 EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_INTERRUPTED = 130
 FAILOVER_S = 15.0  # tasks outlive a lost connection, or us, by this
+FIND_S_MAX = 2.0  # for the first answer: who has no master shall not wait to hear so
 CONNECT_S_MAX = 30.0
 REFUSE_S = 5.0  # what does not fit is not offered again so soon, unless more comes free there
 UNNEEDED_S = 3600.0
@@ -82,6 +86,10 @@ class Runner:
             failover_timeout_s=FAILOVER_S,
             checkpoint=True,
         )
+        try:
+            await find_leader(self._options.master, timeout_s=FIND_S_MAX)
+        except Unreachable:
+            raise no_master(self._options.master) from None
         client = SchedulerClient(self._options.master, framework, connect_timeout_s=CONNECT_S_MAX)
         async with client:
             background = [

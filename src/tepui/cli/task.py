@@ -134,9 +134,14 @@ def kill(*, tasks: tuple[str, ...], framework: str | None, master: str, as_json:
     from tepui.cli.connect import find_task, get_cluster
     from tepui.cli.kill import kill_task
     from tepui.cli.tables import print_json
+    from tepui.sdk import is_terminal
 
     cluster = get_cluster(master)
     found = [find_task(cluster, task, framework) for task in tasks]
+    for one in found:
+        if is_terminal(one.state):
+            state = one.state.value.removeprefix("TASK_")
+            raise click.ClickException(f"task '{one.task_id.value}' has already ended ({state})")
 
     async def kill_all() -> None:
         for one in found:

@@ -224,7 +224,10 @@ class Room:
         wanted = {"cpus": cpus, "mem": mem_mib, "disk": disk_mib, "gpus": gpus}
         taken = Resources.empty
         for name, amount in wanted.items():
-            part = self._of_scalars(name, milli(amount))
+            wanted_milli = milli(amount)
+            if wanted_milli < 0:
+                return None  # below zero, or more than can be counted
+            part = self._of_scalars(name, wanted_milli)
             if part is None:
                 return None
             taken += part

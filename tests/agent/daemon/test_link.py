@@ -173,6 +173,26 @@ def test_a_master_that_does_not_greet_is_left(monkeypatch: pytest.MonkeyPatch) -
     asyncio.run(scenario())
 
 
+def test_a_master_that_cannot_be_reached_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(master_link, "CONNECT_MS", 1)
+
+    async def scenario() -> None:
+        tries: asyncio.Queue[str] = asyncio.Queue()
+
+        async def hanging(protocol: object, host: str, port: int) -> None:
+            tries.put_nowait(f"{host}:{port}")
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", hanging)
+        uplink = MasterLink("h:1", Heard().put, 1)
+        uplink.start()
+        async with asyncio.timeout(DEADLINE_S):
+            assert [await tries.get(), await tries.get()] == ["h:1", "h:1"]
+        await uplink.stop()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("is_registered", [True, False])
 def test_only_a_registration_ends_the_backing_off(
     is_registered: bool, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,12 @@ from tepui.agent.core.events import (
     SandboxStage,
 )
 from tepui.agent.daemon.containers import Containers
-from tepui.agent.daemon.probing import Probing
+from tepui.agent.daemon.probing import _ANY_SERVER, Probing
 from tepui.agent.daemon.sandboxes import Sandboxes, _remove
 from tepui.agent.fetcher.fetch import Fetcher
 from tepui.web.files import Files
 from tepui.wire import mesos
-from tests.agent.containers.fake import FakeRuntime
+from tests.agent.containers.fake import FakeRuntime, Machine
 
 URI = mesos.CommandInfo.URI
 
@@ -102,7 +103,7 @@ def test_a_launcher_without_a_directory_fails_the_launch() -> None:
     async def scenario() -> None:
         heard = Events()
         containers = Containers(heard.put)
-        containers.bind(Unstartable(containers.exited))
+        containers.bind(Unstartable(Machine(), containers.exited))
         command = mesos.CommandInfo(value="true")
         limits = Limits(100, None, 1 << 20, None, 0)
         containers.launch(LaunchContainer("c", "/d", command, None, {}, None, limits))
@@ -122,3 +123,8 @@ def test_a_port_that_cannot_be_fails_the_check() -> None:
         assert isinstance(event.outcome, CheckFailed)
 
     asyncio.run(scenario())
+
+
+def test_a_task_may_have_any_certificate() -> None:
+    assert not _ANY_SERVER.check_hostname
+    assert _ANY_SERVER.verify_mode is ssl.CERT_NONE

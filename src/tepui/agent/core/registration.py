@@ -135,7 +135,6 @@ def _registration(state: State) -> link.Register | link.Reregister:
     )
 
 
-# Any: each handler takes the message that it stands beside, as in HANDLERS of step.py.
 def _reported(framework: Framework, task: Task) -> mesos.Task:
     """The task as the master is told, with the uuid only of an update that it may not have."""
     wire = updates.to_wire(framework, framework.executors.get(task.executor_id), task)
@@ -144,6 +143,7 @@ def _reported(framework: Framework, task: Task) -> mesos.Task:
     return structs.replace(wire, status_update_uuid=None)
 
 
+# Any: each handler takes the message that it stands beside, as in HANDLERS of step.py.
 MESSAGES: dict[type[link.FromMaster], Callable[[State, Any, int, AgentStep], None]] = {
     link.Hello: _greeted,
     link.Registered: _registered,

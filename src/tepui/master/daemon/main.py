@@ -15,7 +15,14 @@ from uuid import uuid4
 from tepui.base.effects import Step
 from tepui.base.loop import CoreLoop, now_ms
 from tepui.base.names import Role
-from tepui.master.core.actions import Action, Record
+from tepui.master.core.actions import (
+    Action,
+    AgentAdmitted,
+    AgentGone,
+    AgentRemoved,
+    AgentUnreachable,
+    Record,
+)
 from tepui.master.core.events import FROM_PEERS, Event, LinkId, SubscribeReceived
 from tepui.master.core.state import new
 from tepui.master.core.step import step
@@ -84,7 +91,16 @@ class MasterDaemon:
     async def _save(self, records: list[Record]) -> None:
         """The registry is kept in memory: agents that come back to a new master are admitted."""
         for record in records:
-            log.info("%s", record)
+            match record:
+                case AgentAdmitted(info=info):
+                    agent_id = info.id.value if info.id else ""
+                    log.info("agent_admitted agent=%s hostname=%s", agent_id, info.hostname)
+                case AgentUnreachable(agent_id=agent_id):
+                    log.warning("agent_unreachable agent=%s", agent_id)
+                case AgentRemoved(agent_id=agent_id):
+                    log.info("agent_removed agent=%s", agent_id)
+                case AgentGone(agent_id=agent_id):
+                    log.info("agent_gone agent=%s", agent_id)
 
     def _open_link(self, headers: Mapping[str, str]) -> asyncio.Protocol:
         self._last_link += 1
