@@ -17,7 +17,7 @@ import uvicorn
 from bench.processes import HOST
 
 if TYPE_CHECKING:
-    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+    from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 
 class Bare:

@@ -46,12 +46,11 @@ def adopt(state: State, agent: Agent, message: link.Reregister, now_ms: int, ste
 
 def used_by(agent: Agent) -> dict[tuple[FrameworkId, Role], Resources]:
     """What the agent's tasks and executors use, by framework and role."""
-    used: dict[tuple[FrameworkId, Role], Resources] = {}
+    parts: dict[tuple[FrameworkId, Role], list[Resources]] = {}
     users: list[Task | Executor] = [*agent.tasks.values(), *agent.every_executor()]
     for user in users:
-        key = (user.framework_id, user.role)
-        used[key] = used[key] + user.held if key in used else user.held
-    return used
+        parts.setdefault((user.framework_id, user.role), []).append(user.held)
+    return {client: Resources.total(held) for client, held in parts.items()}
 
 
 def _adopt_frameworks(
