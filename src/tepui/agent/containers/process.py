@@ -27,6 +27,7 @@ from tepui.agent.containers.runtime import OnExit
 from tepui.agent.containers.spec import Capabilities, ContainerSpec, Found, Started, Usage
 from tepui.agent.containers.starting import LauncherConfig, open_socket, start_launcher
 from tepui.agent.launcher.frames import PROTOCOL_VERSION
+from tepui.base import tasks
 from tepui.base.errors import HostError
 
 ASK_S = 30.0
@@ -324,7 +325,7 @@ class ProcessRuntime:
             return
         self._link = None
         if not self._closed:
-            self._restoring = asyncio.get_running_loop().create_task(self._restore())
+            self._restoring = tasks.start(self._restore())
         else:
             self._fail_pending(HostError("ask", "the launcher", "this runtime was closed"))
 

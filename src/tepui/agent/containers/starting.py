@@ -34,7 +34,10 @@ class LauncherConfig(Struct, frozen=True, kw_only=True):
 
 async def start_launcher(config: LauncherConfig) -> None:
     """A launcher serves the directory: the one that did already, or a new one."""
-    Path(config.runtime_directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        Path(config.runtime_directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError("make the directory", config.runtime_directory, str(error)) from None
     if not config.cgroup_root:
         digest = hashlib.sha1(os.fsencode(os.path.realpath(config.runtime_directory))).hexdigest()
         config = msgspec.structs.replace(config, cgroup_root=f"tepui/{digest[:12]}")
