@@ -7,10 +7,8 @@ import platform
 
 import click
 
-from tepui import __version__
+from tepui import MESOS_VERSION, __version__
 from tepui.cli.options import json_option
-
-MESOS_API = "1.12.0"  # the version of the Mesos API that is spoken
 
 
 @click.command("version")
@@ -19,6 +17,8 @@ def command(*, as_json: bool) -> None:
     """Say which version this is."""
     python = platform.python_version()
     if as_json:
-        click.echo(json.dumps({"version": __version__, "mesos_api": MESOS_API, "python": python}))
+        click.echo(
+            json.dumps({"version": __version__, "mesos_api": MESOS_VERSION, "python": python})
+        )
     else:
-        click.echo(f"tepui {__version__} (Mesos API {MESOS_API}, Python {python})")
+        click.echo(f"tepui {__version__} (Mesos API {MESOS_VERSION}, Python {python})")

@@ -7,6 +7,7 @@ from random import Random
 
 from msgspec import Struct
 
+from tepui import MESOS_VERSION
 from tepui.agent.core import actions, events
 from tepui.agent.core.check import check
 from tepui.agent.core.state import Settings, State
@@ -149,7 +150,7 @@ class AgentNode:
             port=5051 + int(self.name),
             hostname=f"agent{self.name}",
             work_dir="/var/lib/tepui",
-            version="1.12.0",
+            version=MESOS_VERSION,
             linger_ms=100,
         )
         return State(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeVar
 
+from tepui import MESOS_VERSION
 from tepui.base.names import StreamId
 from tepui.master.core import actions, events
 from tepui.master.core.check import check
@@ -251,5 +252,5 @@ def _agent_info(number: int) -> mesos.AgentInfo:
 
 def _master_info() -> mesos.MasterInfo:
     return mesos.MasterInfo(
-        id="m", ip=0, port=5050, pid="master@10.0.0.9:5050", hostname="m", version="1.12.0"
+        id="m", ip=0, port=5050, pid="master@10.0.0.9:5050", hostname="m", version=MESOS_VERSION
     )

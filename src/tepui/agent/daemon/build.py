@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import tepui
-from tepui.agent.daemon.options import MESOS_VERSION
+from tepui import MESOS_VERSION
 from tepui.wire import mesos
 
 

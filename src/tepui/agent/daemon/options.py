@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from tepui import MESOS_VERSION
 from tepui.agent.core.state import Settings
 from tepui.base.durations import format_duration_ms
 from tepui.wire import mesos
-
-MESOS_VERSION = "1.12.0"  # the API that we speak; clients compare it
 
 
 class AgentOptions(Struct, frozen=True, kw_only=True):

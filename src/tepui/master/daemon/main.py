@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid4
 
+from tepui import MESOS_VERSION
 from tepui.base.effects import Step
 from tepui.base.loop import CoreLoop, now_ms
 from tepui.base.names import Role
@@ -32,8 +33,6 @@ from tepui.master.daemon.peers import Peers
 from tepui.master.daemon.routes import routes
 from tepui.web.server import Application, WebServer, listen
 from tepui.wire import mesos
-
-MESOS_VERSION = "1.12.0"  # the API that we speak; clients compare it
 
 log = logging.getLogger("tepui.master")
 
