@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tepui.web import http, server
+from tepui.web import connection, http
 from tepui.web.http import Answer, Request, Response, Streaming
 from tepui.web.routes import Routes
-from tepui.web.server import Application, WebServer, listen
+from tepui.web.server import WebServer, listen
 from tepui.web.stream import RecordStream
 
 pytestmark = pytest.mark.real
@@ -33,7 +33,7 @@ def serve(routes: Routes, client: Callable[[int], Awaitable[None]]) -> None:
 
     async def play() -> None:
         listener = listen("127.0.0.1", 0)
-        web = WebServer(Application(routes), listener)
+        web = WebServer(routes, listener)
         await web.start()
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -103,7 +103,7 @@ def test_a_gzip_body_is_read_and_one_that_is_not_gzip_is_refused() -> None:
 
 
 def test_a_body_one_byte_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "BODY_BYTES_MAX", 100_000)
+    monkeypatch.setattr(connection, "BODY_BYTES_MAX", 100_000)
 
     async def client(port: int) -> None:
         answer = await exchange(port, request("/echo", b"x" * 100_000))
@@ -116,7 +116,7 @@ def test_a_body_one_byte_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_headers_that_are_too_large_are_refused() -> None:
     async def client(port: int) -> None:
-        header = "X-Large: " + "x" * server.HEADERS_BYTES_MAX
+        header = "X-Large: " + "x" * connection.HEADERS_BYTES_MAX
         answer = await exchange(port, request("/echo", b"", header))
         assert answer.startswith(b"HTTP/1.1 400 ")
 
@@ -145,7 +145,7 @@ def with_stream(client: Callable[[Streamed, int], Awaitable[None]]) -> None:
     async def play() -> None:
         streamed = Streamed()
         listener = listen("127.0.0.1", 0)
-        web = WebServer(Application(streamed.routes()), listener)
+        web = WebServer(streamed.routes(), listener)
         await web.start()
         try:
             async with asyncio.timeout(DEADLINE_S):

@@ -11,10 +11,14 @@ import msgspec
 from tepui.web.stream import RecordStream
 
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024  # a request's body; 413 above
-QUERY_FIELDS_MAX: Final = 1_000
+QUERY_FIELDS_MAX: Final = 1_000  # 400 above
 
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
+
+
+class TooManyFields(ValueError):
+    """A query or form has more than QUERY_FIELDS_MAX fields."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -30,20 +34,18 @@ class Request(msgspec.Struct, frozen=True):
     query_text: str
     body: bytes
     server: str  # host:port on which the request came in
+    keeps_alive: bool = True  # further requests may follow on its connection
     principal: str | None = None
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's fields; of repeated ones the last. Raises ValueError: too many."""
-        return dict(
-            parse_qsl(self.query_text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
-        )
+        """The query's fields; of repeated ones the last. Raises TooManyFields."""
+        return _fields(self.query_text)
 
     @property
     def form(self) -> dict[str, str]:
-        """The fields of a form body."""
-        text = self.body.decode("utf-8", "replace")
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX))
+        """The fields of a form body; of repeated ones the last. Raises TooManyFields."""
+        return _fields(self.body.decode("utf-8", "replace"))
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -64,7 +66,7 @@ class Streaming(msgspec.Struct, frozen=True):
 
 
 Answer = Response | Streaming
-Handler = Callable[[Request], Awaitable[Answer]]
+Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
 
 def text(status: int, body: str) -> Response:
@@ -95,6 +97,14 @@ def not_allowed(request: Request, *methods: str) -> Response:
         f"405 Method Not Allowed. Expecting one of {{ {wanted} }}, but received '{request.method}'."
     )
     return Response(405, body.encode(), TEXT_TYPE, (("Allow", ", ".join(methods)),))
+
+
+def _fields(encoded: str) -> dict[str, str]:
+    try:
+        fields = parse_qsl(encoded, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
+    except ValueError:
+        raise TooManyFields(f"a query may have {QUERY_FIELDS_MAX} fields at most") from None
+    return dict(fields)
 
 
 ACCEPTED: Final = Response(202)

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from tepui.web.http import Handler
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from tepui.web.http import Handler, Request
+
+Lane = Callable[[Request], str]
+
+
+class Route(Struct, frozen=True):
+    """A handler, and in which lane its requests take their turn (`turns.py`)."""
+
+    handler: Handler
+    lane: Lane | None = None
 
 
 class Routes:
     """Handlers by path. A route also serves every path below it, as in Mesos."""
 
     def __init__(self, prefixes: tuple[str, ...] = ()) -> None:
-        self._handlers: dict[str, Handler] = {}
+        self._routes: dict[str, Route] = {}
         self._prefixes = prefixes  # e.g. "/master", which may stand before every route
 
-    def add(self, path: str, handler: Handler) -> None:
-        """Serve `path` (`""` is the root) and what lies below it."""
-        assert path not in self._handlers, path
-        self._handlers[path] = handler
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths that are served, without prefixes."""
+        return tuple(self._routes)
 
-    def find(self, path: str) -> tuple[Handler, str] | None:
-        """The handler for `path` and what remains of it; None: nobody serves it."""
+    def add(self, path: str, handler: Handler, lane: Lane | None = None) -> None:
+        """Serve `path` (`""` is the root) and what lies below it."""
+        assert path not in self._routes, path
+        self._routes[path] = Route(handler, lane)
+
+    def find(self, path: str) -> tuple[Route, str] | None:
+        """The route of `path` and what remains of it; None: nobody serves it."""
+        route = self._routes.get(path)
+        if route is not None:
+            return route, ""
         path = path.rstrip("/")
         found = self._longest(path)
         if found is not None and found[1] == "":
@@ -30,14 +51,14 @@ class Routes:
                     return below
         return found
 
-    def _longest(self, path: str) -> tuple[Handler, str] | None:
+    def _longest(self, path: str) -> tuple[Route, str] | None:
         head = path
         while True:
-            handler = self._handlers.get(head)
-            if handler is None and head.endswith(".json"):  # the names of Mesos before 0.20
-                handler = self._handlers.get(head[: -len(".json")])
-            if handler is not None:
-                return handler, path[len(head) :]
+            route = self._routes.get(head)
+            if route is None and head.endswith(".json"):  # the names of Mesos before 0.20
+                route = self._routes.get(head[: -len(".json")])
+            if route is not None:
+                return route, path[len(head) :]
             if not head:
                 return None
             head = head[: head.rfind("/")]

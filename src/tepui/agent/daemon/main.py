@@ -37,7 +37,7 @@ from tepui.web.files import Files, FilesApi
 from tepui.web.http import Request, Response, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.routes import Routes
-from tepui.web.server import Application, WebServer, listen
+from tepui.web.server import WebServer, listen
 from tepui.wire import mesos
 
 log = logging.getLogger("tepui.agent")
@@ -95,7 +95,7 @@ class AgentDaemon:
         operator_api = OperatorApi(put, requests, files, self.containers, flags, self._log_level)
         endpoints = Endpoints(put, requests, self.containers, self._master, flags, self._log_level)
         routes = _routes(executor_api, operator_api, endpoints, FilesApi(files))
-        self._server = WebServer(Application(routes), self._listener)
+        self._server = WebServer(routes, self._listener)
 
     async def start(self) -> None:
         """Serve, and look for the master. Raises HostError when there is no launcher."""

@@ -11,7 +11,7 @@ from tepui.master.core.views.questions import PARSERS, question_of, teardown_of
 from tepui.master.daemon.peers import Peers
 from tepui.master.daemon.put import Put
 from tepui.web.http import Handler, Request, Response, not_allowed, text, with_jsonp
-from tepui.wire import media, mesos
+from tepui.wire import mesos
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -65,8 +65,7 @@ class Classic:
             framework_id = teardown_of(request.form)
         except Refused as refused:
             return text(400, refused.text)
-        waiting = self._peers.ask(self._put, lambda number: TeardownAsked(number, framework_id))
-        return self._peers.response(await waiting, media.Media.JSON)
+        return await self._peers.ask(self._put, lambda number: TeardownAsked(number, framework_id))
 
     async def kill(self, request: Request) -> Response:
         """Kill a task: POST with framework_id and task_id in the form. Not in Mesos."""
@@ -77,10 +76,9 @@ class Classic:
             if not form.get(name):
                 return text(400, f"missing '{name}' in the form")
         framework_id, task_id = FrameworkId(form["framework_id"]), TaskId(form["task_id"])
-        waiting = self._peers.ask(
+        return await self._peers.ask(
             self._put, lambda number: KillAsked(number, framework_id, task_id)
         )
-        return self._peers.response(await waiting, media.Media.JSON)
 
     async def _ask(self, name: str, query: dict[str, str]) -> Response:
         try:
@@ -89,5 +87,4 @@ class Classic:
             return text(400, refused.text)
         assert question is not None  # PARSERS has the name
         asked = question
-        waiting = self._peers.ask(self._put, lambda number: Asked(number, asked))
-        return self._peers.response(await waiting, media.Media.JSON)
+        return await self._peers.ask(self._put, lambda number: Asked(number, asked))

@@ -31,7 +31,7 @@ from tepui.master.daemon.agent_link import AgentLink
 from tepui.master.daemon.options import MasterOptions
 from tepui.master.daemon.peers import Peers
 from tepui.master.daemon.routes import routes
-from tepui.web.server import Application, WebServer, listen
+from tepui.web.server import WebServer, listen
 from tepui.wire import mesos
 
 log = logging.getLogger("tepui.master")
@@ -61,11 +61,11 @@ class MasterDaemon:
             refusable=FROM_PEERS,
         )
         self._last_link = 0
-        application = Application(
+        self._server = WebServer(
             routes(options, self.state.info, self.loop.put, self.peers),
+            self._listener,
             {"tepui-link": self._open_link},
         )
-        self._server = WebServer(application, self._listener)
 
     async def start(self) -> None:
         """Serve from now on."""

@@ -53,10 +53,11 @@ class OperatorApi:
                 if answer is None:
                     return Response(200)
                 return Response(200, media.encode(answer, accepted), accepted.value)
-            waiting = self._peers.ask(
-                self._put, lambda number: OperatorCallReceived(number, call, request.principal)
+            return await self._peers.ask(
+                self._put,
+                lambda number: OperatorCallReceived(number, call, request.principal),
+                accepted,
             )
-            return self._peers.response(await waiting, accepted)
         except media.NotNegotiable as refusal:
             return text(refusal.status, refusal.text)
         except Malformed as malformed:

@@ -47,7 +47,7 @@ class Peers:
     """All open conversations, by the ids that the core knows them by."""
 
     def __init__(self) -> None:
-        self._requests: dict[RequestId, asyncio.Future[Reply]] = {}
+        self._requests: dict[RequestId, tuple[asyncio.Future[Response], media.Media]] = {}
         self._last_request = 0
         self.subscribers: dict[StreamId, Subscriber] = {}
         self.links: dict[LinkId, AgentLink] = {}
@@ -62,28 +62,19 @@ class Peers:
             Note: self._note,
         }
 
-    def ask(self, put: Put, event_of: Callable[[RequestId], Event]) -> asyncio.Future[Reply]:
+    def ask(
+        self,
+        put: Put,
+        event_of: Callable[[RequestId], Event],
+        accepted: media.Media = media.Media.JSON,
+    ) -> asyncio.Future[Response]:
         """Put the event of a new request; where its answer will be. Raises Overloaded."""
         self._last_request += 1
         request = RequestId(self._last_request)
         put(event_of(request))  # nothing waits when this is refused
-        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._requests[request] = waiting
+        waiting: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._requests[request] = waiting, accepted
         return waiting
-
-    def response(self, reply: Reply, accepted: media.Media) -> Response:
-        """The core's answer as HTTP has it."""
-        match reply:
-            case Answer(status=202):
-                return ACCEPTED
-            case Answer(status=200, text=""):
-                return Response(200)
-            case Answer(status=status, text=body):
-                return text(status, body)
-            case AnswerMessage(message=message):
-                return Response(200, media.encode(message, accepted), accepted.value)
-            case AnswerJson(body=body):
-                return Response(200, body, JSON_TYPE)
 
     def forget_link(self, link: LinkId) -> None:
         """The connection is closed."""
@@ -102,9 +93,9 @@ class Peers:
             agent_link.close()
 
     def _answer(self, action: Reply) -> None:
-        waiting = self._requests.pop(action.request)
-        if not waiting.done():  # the client may have left
-            waiting.set_result(action)
+        waiting, accepted = self._requests.pop(action.request)
+        if not waiting.done():
+            waiting.set_result(response(action, accepted))
 
     def _send_event(self, action: SendEvent) -> None:
         subscriber = self.subscribers.get(action.stream)
@@ -129,3 +120,18 @@ class Peers:
 
     def _note(self, action: Note) -> None:
         log.info("%s %s", action.text, " ".join(f"{name}={value}" for name, value in action.fields))
+
+
+def response(reply: Reply, accepted: media.Media) -> Response:
+    """The core's answer as HTTP has it."""
+    match reply:
+        case Answer(status=202):
+            return ACCEPTED
+        case Answer(status=200, text=""):
+            return Response(200)
+        case Answer(status=status, text=body):
+            return text(status, body)
+        case AnswerMessage(message=message):
+            return Response(200, media.encode(message, accepted), accepted.value)
+        case AnswerJson(body=body):
+            return Response(200, body, JSON_TYPE)

@@ -21,7 +21,8 @@ def routes(options: MasterOptions, info: mesos.MasterInfo, put: Put, peers: Peer
         files.attach("/master/log", options.log_file)
     files_api = FilesApi(files)
     table = Routes(prefixes=("/master",))
-    table.add("/api/v1/scheduler", SchedulerApi(put, peers).handle)
+    schedulers = SchedulerApi(put, peers)
+    table.add("/api/v1/scheduler", schedulers.handle, schedulers.lane)
     table.add("/api/v1", OperatorApi(put, peers, files, LogLevel()).handle)
     for path, handler in Classic(put, peers, info).handlers().items():
         table.add(path, handler)

@@ -5,6 +5,7 @@ The order of the checks is that of Mesos (master/http.cpp Master::Http::schedule
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 from tepui.base.names import StreamId
@@ -12,7 +13,7 @@ from tepui.master.core.events import CallReceived, StreamClosed, SubscribeReceiv
 from tepui.master.core.validation import call_error
 from tepui.master.daemon.peers import Peers, Subscriber
 from tepui.master.daemon.put import Put
-from tepui.web.http import Request, Response, Streaming, not_allowed, text
+from tepui.web.http import Answer, Request, Response, Streaming, not_allowed, text
 from tepui.web.stream import RecordStream
 from tepui.wire import media, recordio, scheduler
 from tepui.wire.errors import Malformed
@@ -31,8 +32,13 @@ class SchedulerApi:
         self._put = put
         self._peers = peers
 
-    async def handle(self, request: Request) -> Response | Streaming:
-        """Answer one request."""
+    def lane(self, request: Request) -> str:
+        """A scheduler that is subscribed has a lane of its own."""
+        stream = request.headers.get(STREAM_ID, "")
+        return stream if stream in self._peers.subscribers else ""
+
+    def handle(self, request: Request) -> Answer | asyncio.Future[Response]:
+        """Answer one request; without a task of its own, since nothing is called more often."""
         if request.method != "POST":
             return not_allowed(request, "POST")
         try:
@@ -43,13 +49,13 @@ class SchedulerApi:
                 return text(400, error)
             if call.type is scheduler.Call.Type.SUBSCRIBE:
                 return self._subscribe(request, call)
-            return await self._call(request, call)
+            return self._call(request, call)
         except media.NotNegotiable as refusal:
             return text(refusal.status, refusal.text)
         except Malformed as malformed:
             return text(400, malformed.text)
 
-    def _subscribe(self, request: Request, call: scheduler.Call) -> Response | Streaming:
+    def _subscribe(self, request: Request, call: scheduler.Call) -> Answer:
         accepted = media.accepted(request.headers.get("accept"))
         if STREAM_ID in request.headers:
             return text(400, "Subscribe calls should not include the 'Mesos-Stream-Id' header")
@@ -65,10 +71,9 @@ class SchedulerApi:
         self._peers.subscribers[stream_id] = Subscriber(stream, accepted)
         return Streaming(stream, accepted.value, (("Mesos-Stream-Id", stream_id),))
 
-    async def _call(self, request: Request, call: scheduler.Call) -> Response:
+    def _call(self, request: Request, call: scheduler.Call) -> asyncio.Future[Response]:
         stream = request.headers.get(STREAM_ID)
         stream_id = None if stream is None else StreamId(stream)
-        waiting = self._peers.ask(
+        return self._peers.ask(
             self._put, lambda number: CallReceived(number, call, stream_id, request.principal)
         )
-        return self._peers.response(await waiting, media.Media.JSON)

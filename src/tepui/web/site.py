@@ -1,0 +1,183 @@
+"""What all connections of one server share: the routes, what they hold together, and the date."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import zlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from email.utils import formatdate
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from tepui.base.loop import Overloaded
+from tepui.web.connection import TOO_LARGE, Connection
+from tepui.web.http import BODY_BYTES_MAX, Answer, Request, Response, TooManyFields, text
+from tepui.web.routes import Route, Routes
+from tepui.web.turns import Turns
+
+CONNECTIONS_MAX: Final = 10_000  # of clients; links to agents are not among them
+EVICTED: Final = 100  # idle connections that make room when there are too many
+HELD_BYTES_MAX: Final = 512 * 1024 * 1024  # parts of requests, of all connections together
+UNSENT_BYTES_MAX: Final = 1024 * 1024 * 1024  # answers that nobody takes, of all together
+
+FAILED: Final = text(500, "Internal Server Error")
+
+log = logging.getLogger("tepui.web")
+
+Upgrade = Callable[[Mapping[str, str]], asyncio.Protocol]
+
+
+class Site:
+    """Answers requests, and keeps count of what the connections hold."""
+
+    def __init__(self, routes: Routes, upgrades: Mapping[str, Upgrade] | None = None) -> None:
+        self.upgrades = dict(upgrades or {})  # by the value of the header Upgrade
+        self.connections: dict[Connection, None] = {}  # the one that rests longest comes first
+        self.now_s = 0.0
+        self.date = ""
+        self.accepted = b""  # a whole answer 202, which is nearly all that schedulers ever get
+        self._routes = routes
+        self._turns = Turns()
+        self._held_bytes = 0
+        self._tasks: set[asyncio.Future[Answer]] = set()
+        self._emptied = asyncio.Event()
+
+    def tick(self) -> None:
+        """A second has passed: put the date forward and look for clients that are too slow."""
+        self.now_s = asyncio.get_running_loop().time()
+        self.date = formatdate(usegmt=True)
+        self.accepted = (
+            f"HTTP/1.1 202 Accepted\r\nDate: {self.date}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+        for connection in list(self.connections):
+            connection.check(self.now_s)
+        self._cut_unread()
+
+    # For connections
+
+    def opened(self, connection: Connection) -> None:
+        """A client has connected; when there are too many, those that rest longest must go."""
+        if len(self.connections) >= CONNECTIONS_MAX:
+            idle = list(islice((each for each in self.connections if each.is_idle), EVICTED))
+            log.warning("too_many_connections limit=%d closed=%d", CONNECTIONS_MAX, len(idle))
+            for each in idle or [connection]:
+                each.abort()
+        self.connections[connection] = None
+
+    def rested(self, connection: Connection) -> None:
+        """It has been answered and may send its next request."""
+        if self.connections.pop(connection, False) is None:
+            self.connections[connection] = None
+
+    def closed(self, connection: Connection) -> None:
+        """It has ended."""
+        self.connections.pop(connection, None)
+        if not self.connections:
+            self._emptied.set()
+
+    async def close(self, within_s: float) -> None:
+        """End all connections, each when its request under way is answered, or `within_s`."""
+        self._emptied.clear()
+        for connection in list(self.connections):
+            connection.close()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), within_s)
+        for connection in list(self.connections):
+            connection.abort()
+
+    def hold(self, size_bytes: int) -> bool:
+        """Count bytes that wait for the rest of their request; False: all hold too many."""
+        self._held_bytes += size_bytes
+        return self._held_bytes <= HELD_BYTES_MAX
+
+    def release(self, size_bytes: int) -> None:
+        """They wait no more."""
+        self._held_bytes -= size_bytes
+
+    def find(self, path: str) -> tuple[Route, str] | None:
+        """The route of a path, and what remains of it."""
+        return self._routes.find(path)
+
+    def in_turn(self, connection: Connection, request: Request, route: Route | None) -> None:
+        """Have the request handled when it is its turn, unless its client has left by then."""
+
+        def handle() -> None:
+            if connection.is_open:
+                connection.reply(_answer(request, route))
+
+        lane = "" if route is None or route.lane is None else route.lane(request)
+        self._turns.take(lane, handle)
+
+    def awaited(
+        self, answer: Awaitable[Answer], then: Callable[[asyncio.Future[Answer]], None]
+    ) -> None:
+        """Call `then` when the answer is there."""
+        waiting = asyncio.ensure_future(answer)
+        self._tasks.add(waiting)  # the loop itself keeps weak references only
+        waiting.add_done_callback(self._tasks.discard)
+        waiting.add_done_callback(then)
+
+    def result(self, waiting: asyncio.Future[Answer]) -> Answer:
+        """The answer that was awaited."""
+        try:
+            return waiting.result()
+        except (Exception, asyncio.CancelledError) as error:
+            return _failed(error)
+
+    def _cut_unread(self) -> None:
+        """Cut off those that leave most unread, if all together leave too much."""
+        unsent = {each: each.unsent_bytes for each in self.connections}
+        total = sum(unsent.values())
+        for connection in _largest_first(unsent):
+            if total <= UNSENT_BYTES_MAX:
+                return
+            total -= unsent[connection]
+            connection.abort()
+
+
+def _largest_first(sizes: dict[Connection, int]) -> Iterator[Connection]:
+    yield from sorted(sizes, key=sizes.__getitem__, reverse=True)
+
+
+def _answer(request: Request, route: Route | None) -> Answer | Awaitable[Answer]:
+    """What the route's handler says."""
+    if not request.path.startswith("/"):
+        return text(400, "Request URL path must start with '/'")
+    if route is None:
+        return text(404, "404 Not Found.")
+    if request.headers.get("content-encoding") == "gzip":
+        body = _unzipped(request.body)
+        if isinstance(body, Response):
+            return body
+        request = msgspec.structs.replace(request, body=body)
+    try:
+        return route.handler(request)
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: BaseException) -> Response:
+    """The answer when a handler raised."""
+    if isinstance(error, Overloaded):
+        return text(503, str(error))
+    if isinstance(error, TooManyFields):
+        return text(400, str(error))
+    log.error("a request failed", exc_info=error)
+    return FAILED
+
+
+def _unzipped(body: bytes) -> bytes | Response:
+    """A gzip body; one that is not gzip is answered as in Mesos (libprocess: 500)."""
+    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        whole = unzip.decompress(body, BODY_BYTES_MAX)
+    except zlib.error:
+        return text(500, "failed to decode body")
+    if unzip.unconsumed_tail:
+        return TOO_LARGE
+    return whole
