@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 
 import tepui
 from bench.calls import Value
+from bench.faults import fault
 from bench.processes import HOST
 from tepui.resources import parse_resources
 from tepui.wire import link, mesos
@@ -21,6 +22,7 @@ STATES = {
     3: (TaskState.TASK_STARTING, TaskState.TASK_RUNNING, TaskState.TASK_FINISHED),
 }
 REGISTERED_S = 30.0  # an agent is admitted by then
+UUID_BYTES = 6  # of 16 that differ
 UUID_END = b"\x40\x00\x80\x00tepui\x00"  # version 4
 
 
@@ -82,14 +84,26 @@ class FakeAgent(asyncio.Protocol):
         self._address = f"{HOST}:{20_000 + number}"
         self._master = port
         self._states = STATES[updates]
-        self._sent: dict[str, int] = {}  # updates of each task
+        self._sent: dict[str, int] = {}  # updates of each task that is under way
+        self._prepared: dict[tuple[int, int], list[bytes]] = {}  # by the lengths of the ids
         self._rest = b""
         self._is_upgraded = False
         self._pending: list[bytes] = []
-        self._transport: asyncio.Transport | None = None
+        self._is_closed = False
+        self._transport: asyncio.Transport
         self._loop = asyncio.get_running_loop()
         self._now_s = time.time()
         self.registered: asyncio.Future[str] = self._loop.create_future()
+
+    @property
+    def idle(self) -> bool:
+        """Every update of every task is acknowledged."""
+        return not self._sent
+
+    def tell_lost(self) -> None:
+        """Count what was not acknowledged as faults."""
+        for sent in self._sent.values():
+            fault(f"{self._states[sent - 1].name} was not acknowledged to the agent")
 
     async def connect(self) -> None:
         """Return when the master has admitted the agent."""
@@ -104,9 +118,13 @@ class FakeAgent(asyncio.Protocol):
             "Upgrade: tepui-link\r\n\r\n".encode()
         )
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._is_closed:
+            fault("the master broke a link")
+
     def close(self) -> None:
         """Break the link."""
-        assert self._transport is not None
+        self._is_closed = True
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -131,10 +149,11 @@ class FakeAgent(asyncio.Protocol):
         message = _DECODER.decode(body)
         match message:
             case AcknowledgeUpdate():
-                self._update(message.framework_id, message.task_id)
+                task_id = message.task_id
+                self._update(message.framework_id, task_id, self._sent[task_id])
             case RunTasks():
                 for task in message.tasks:
-                    self._update(message.framework.id.value, task.task_id.value)
+                    self._update(message.framework.id.value, task.task_id.value, 0)
             case Ping():
                 self._send(link.Pong(message.sequence))
             case Registered():
@@ -142,33 +161,61 @@ class FakeAgent(asyncio.Protocol):
             case Hello():
                 assert message.protocol == link.PROTOCOL, message
 
-    def _update(self, framework_id: str, task_id: str) -> None:
-        sent = self._sent.get(task_id, 0)
+    def _update(self, framework_id: str, task_id: str, sent: int) -> None:
+        """Send the next update after `sent` of them, or forget the task."""
         if sent == len(self._states):
             del self._sent[task_id]
             return
         self._sent[task_id] = sent + 1
-        state = self._states[sent]
         FakeAgent.uuids += 1
-        status = mesos.TaskStatus(
-            task_id=mesos.TaskID(task_id),
-            state=state,
-            source=mesos.TaskStatus.Source.SOURCE_EXECUTOR,
-            agent_id=self._agent_id,
-            executor_id=mesos.ExecutorID(task_id),
-            timestamp=self._now_s,
-            uuid=FakeAgent.uuids.to_bytes(6, "big") + UUID_END,
+        lengths = len(framework_id), len(task_id)
+        prepared = self._prepared.get(lengths) or self._prepare(*lengths)
+        self._write(
+            prepared[sent]
+            % {
+                b"framework": framework_id.encode(),
+                b"task": task_id.encode(),
+                b"uuid": FakeAgent.uuids.to_bytes(UUID_BYTES, "big"),
+            }
         )
-        self._send(link.StatusUpdated(framework_id, status, state))
-        if sent + 1 == len(self._states):
-            self._send(link.ExecutorExited(framework_id, task_id, 0, built_in=True))
+
+    def _prepare(self, framework_length: int, task_length: int) -> list[bytes]:
+        """The frames of each update, for all ids of these lengths."""
+        assert min(framework_length, task_length) >= UUID_BYTES, "shorter ones may occur by chance"
+        framework_id, task_id = "\1" * framework_length, "\2" * task_length
+        uuid = b"\3" * UUID_BYTES
+        prepared = []
+        for state in self._states:
+            status = mesos.TaskStatus(
+                task_id=mesos.TaskID(task_id),
+                state=state,
+                source=mesos.TaskStatus.Source.SOURCE_EXECUTOR,
+                agent_id=self._agent_id,
+                executor_id=mesos.ExecutorID(task_id),
+                timestamp=self._now_s,
+                uuid=uuid + UUID_END,
+            )
+            frame = link.frame(link.StatusUpdated(framework_id, status, state))
+            if state is self._states[-1]:
+                frame += link.frame(link.ExecutorExited(framework_id, task_id, 0, built_in=True))
+            prepared.append(
+                frame.replace(b"%", b"%%")
+                .replace(framework_id.encode(), b"%(framework)b")
+                .replace(task_id.encode(), b"%(task)b")
+                .replace(uuid, b"%(uuid)b")
+            )
+        self._prepared[framework_length, task_length] = prepared
+        return prepared
 
     def _send(self, message: link.LinkMessage) -> None:
+        self._write(link.frame(message))
+
+    def _write(self, frame: bytes) -> None:
+        """All frames of a turn are one write."""
         if not self._pending:
             self._loop.call_soon(self._flush)
-        self._pending.append(link.frame(message))
+        self._pending.append(frame)
 
     def _flush(self) -> None:
-        assert self._transport is not None
         self._transport.write(b"".join(self._pending))
         self._pending.clear()

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec  # noqa: F401  # what each of Tepui's servers has in memory
 import uvicorn
 
 from bench.processes import HOST

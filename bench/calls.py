@@ -1,22 +1,27 @@
 """A scheduler's side of HTTP, written lean: the load must not be what is measured.
 
-`Calls` posts over keep-alive connections, one request at a time on each. `Events` reads a stream.
+`Calls` posts over keep-alive connections. `Events` reads a stream.
 What is decoded is only what a scheduler needs to answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter
 from typing import cast
 
 import msgspec
 from msgspec import Struct
 
+from bench.faults import fault
 from bench.processes import HOST
 
-ANSWER_END = b"\r\n\r\n"  # a 202 has no body
+HEAD_END = b"\r\n\r\n"
+SUBSCRIBED_S = 30.0  # the first event has come by then
+ACCEPTED = b"HTTP/1.1 202"  # has no body
 
 
 class Value(Struct):
@@ -61,6 +66,7 @@ class Status(Struct):
 
     task_id: Value
     state: str
+    message: str | None = None
     agent_id: Value | None = None
     uuid: str | None = None
 
@@ -90,80 +96,124 @@ _EVENTS = msgspec.json.Decoder(Event)
 
 
 class Calls:
-    """Posts bodies to one path over `connections` connections, in the order given."""
+    """Posts bodies to one path over `connections` connections, in the order given.
 
-    def __init__(self, port: int, path: str, headers: str = "") -> None:
+    `depth` requests may be under way on each connection; of more than one (pipelining) those of
+    one turn are one write.
+    """
+
+    def __init__(self, port: int, path: str, headers: str = "", depth: int = 1) -> None:
         self._port = port
+        self._depth = depth
         self._head = (
             f"POST {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Type: application/json\r\n"
             f"Accept: application/json\r\n{headers}Content-Length: "
         ).encode()
-        self._connections = 0
-        self._free: list[_Connection] = []
+        self._connections: list[_Connection] = []
+        self._free: list[_Connection] = []  # each as often as it has room
         self._waiting: deque[bytes] = deque()
         self.answered: Callable[[], None] | None = None  # after each answer
+        self.answer_s = array("d")  # from writing a request to its answer
 
     @property
     def idle(self) -> bool:
         """All that was posted is answered."""
-        return len(self._free) == self._connections
+        return len(self._free) == len(self._connections) * self._depth
 
     async def connect(self, connections: int) -> None:
         """Open the connections."""
         loop = asyncio.get_running_loop()
-        self._connections = connections
         for _ in range(connections):
-            await loop.create_connection(lambda: _Connection(self._next), HOST, self._port)
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self._next, coalesces=self._depth > 1), HOST, self._port
+            )
+            self._connections.append(connection)
+            self._free.extend([connection] * self._depth)
+
+    def request(self, body: bytes) -> bytes:
+        """What is sent for the body."""
+        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
 
     def post(self, body: bytes) -> None:
-        """Send now, or when a connection is free."""
-        request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+        """Send now, or when a connection has room."""
+        self.send(self.request(body))
+
+    def send(self, request: bytes) -> None:
+        """Send a request that is prepared."""
         if self._free:
-            self._free.pop().write(request)
+            self._free.pop().send(request)
         else:
             self._waiting.append(request)
 
     def close(self) -> None:
-        """Close what is idle."""
-        for connection in self._free:
+        """Leave."""
+        for connection in self._connections:
             connection.close()
 
-    def _next(self, connection: _Connection, *, is_answer: bool) -> None:
+    def _next(self, connection: _Connection, answer_s: float) -> None:
+        self.answer_s.append(answer_s)
         if self._waiting:
-            connection.write(self._waiting.popleft())
+            connection.send(self._waiting.popleft())
         else:
             self._free.append(connection)
-        if is_answer and self.answered is not None:
+        if self.answered is not None:
             self.answered()
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time, each answered 202."""
+    """Requests that are each answered 202, in order; all else is a fault."""
 
-    def __init__(self, free: Callable[..., None]) -> None:
-        self._free = free
-        self._answer = b""
-        self.write: Callable[[bytes], None]
-        self.close: Callable[[], None]
+    def __init__(self, answered: Callable[[_Connection, float], None], *, coalesces: bool) -> None:
+        self._answered = answered
+        self._coalesces = coalesces
+        self._rest = b""
+        self._sent_s: deque[float] = deque()
+        self._unsent: list[bytes] = []
+        self._is_closed = False
+        self._transport: asyncio.Transport
+        self._write: Callable[[bytes], None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        tcp = cast(asyncio.Transport, transport)  # TCP connections have this kind
-        self.write, self.close = tcp.write, tcp.close
-        self._free(self, is_answer=False)
+        self._transport = cast(asyncio.Transport, transport)  # TCP connections have this kind
+        self._write = self._transport.write
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._is_closed:
+            fault(f"the server closed a connection with {len(self._sent_s)} requests under way")
+
+    def send(self, request: bytes) -> None:
+        """Send now; or with all else of this turn."""
+        self._sent_s.append(perf_counter())
+        if not self._coalesces:
+            self._write(request)
+            return
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(request)
+
+    def close(self) -> None:
+        """Leave."""
+        self._is_closed = True
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer + data
-        if not answer.endswith(ANSWER_END):
-            self._answer = answer
-            assert answer.startswith(b"HTTP/1.1 202"), answer
-            return
-        assert answer.startswith(b"HTTP/1.1 202"), answer
-        self._answer = b""
-        self._free(self, is_answer=True)
+        data = self._rest + data if self._rest else data
+        now_s = perf_counter()
+        at = 0
+        while (end := data.find(HEAD_END, at)) >= 0:
+            # The loop closes the connection then, so what follows is not taken for an answer.
+            assert data.startswith(ACCEPTED, at), data[at:]
+            at = end + len(HEAD_END)
+            self._answered(self, now_s - self._sent_s.popleft())
+        self._rest = data[at:]
+
+    def _flush(self) -> None:
+        self._write(b"".join(self._unsent))
+        self._unsent.clear()
 
 
 class Events(asyncio.Protocol):
-    """Reads a streamed answer: one record in each chunk, as this master writes them."""
+    """Reads a streamed answer: chunks (RFC 9112, 7.1), and in them records (RecordIO)."""
 
     def __init__(
         self, request: bytes, opened: Callable[[str], None], record: Callable[[bytes], None]
@@ -171,25 +221,31 @@ class Events(asyncio.Protocol):
         self._request = request
         self._opened = opened  # called once, with the head of the answer
         self._record = record
-        self._rest = b""
+        self._rest = b""  # the beginning of a chunk
+        self._part = b""  # the beginning of a record
         self._is_open = False
-        self._transport: asyncio.Transport | None = None
+        self._is_closed = False
+        self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # TCP connections have this kind
         self._transport.write(self._request)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._is_closed:
+            fault("the server ended the stream")
+
     def close(self) -> None:
         """Leave."""
-        assert self._transport is not None
+        self._is_closed = True
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data if self._rest else data
         at = 0
         if not self._is_open:
-            at = data.find(ANSWER_END) + len(ANSWER_END)
-            if at < len(ANSWER_END):
+            at = data.find(HEAD_END) + len(HEAD_END)
+            if at < len(HEAD_END):
                 self._rest = data
                 return
             self._is_open = True
@@ -199,17 +255,32 @@ class Events(asyncio.Protocol):
             after = start + int(data[at:end], 16)
             if len(data) < after + 2:
                 break
-            self._record(data[data.index(b"\n", start) + 1 : after])
+            self._take(data[start:after])
             at = after + 2
         self._rest = data[at:]
+
+    def _take(self, chunk: bytes) -> None:
+        """Pass on the records that end in the chunk."""
+        chunk = self._part + chunk if self._part else chunk
+        at = 0
+        while (end := chunk.find(b"\n", at)) >= 0:
+            after = end + 1 + int(chunk[at:end])
+            if len(chunk) < after:
+                break
+            self._record(chunk[end + 1 : after])
+            at = after
+        self._part = chunk[at:]
 
 
 class Scheduler:
     """A subscribed framework. Subclasses say what they do with offers and updates."""
 
-    def __init__(self, port: int, name: str) -> None:
+    def __init__(self, port: int, name: str, depth: int = 1) -> None:
         self._port = port
         self._name = name
+        self._depth = depth
+        self._call = ""  # how each call begins
+        self._resources: dict[tuple[float, float], str] = {}  # of cpus and mem, in JSON
         self._subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._events: Events | None = None
         self.framework_id = ""
@@ -233,7 +304,7 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         events = self._events
         await loop.create_connection(lambda: events, HOST, self._port)
-        await self._subscribed
+        await asyncio.wait_for(self._subscribed, SUBSCRIBED_S)
         await self.calls.connect(connections)
 
     def close(self) -> None:
@@ -250,9 +321,7 @@ class Scheduler:
 
     def call(self, kind: str, fields: str = "") -> bytes:
         """The body of a call; `fields` is its JSON after the type."""
-        return (
-            f'{{"framework_id":{{"value":"{self.framework_id}"}},"type":"{kind}"{fields}}}'.encode()
-        )
+        return f'{self._call}"{kind}"{fields}}}'.encode()
 
     def accept(self, offer_ids: list[str], tasks: list[str]) -> None:
         """Launch the tasks, each in JSON; what is left may be offered again at once."""
@@ -267,11 +336,13 @@ class Scheduler:
 
     def task(self, task_id: str, agent_id: str, command: str, cpus: float, mem: float) -> str:
         """A task of a command in JSON."""
-        resources = ",".join(
-            f'{{"name":"{name}","type":"SCALAR","scalar":{{"value":{amount}}},'
-            f'"allocation_info":{{"role":"{self._name}"}}}}'
-            for name, amount in (("cpus", cpus), ("mem", mem))
-        )
+        resources = self._resources.get((cpus, mem))
+        if resources is None:
+            resources = self._resources[cpus, mem] = ",".join(
+                f'{{"name":"{name}","type":"SCALAR","scalar":{{"value":{amount}}},'
+                f'"allocation_info":{{"role":"{self._name}"}}}}'
+                for name, amount in (("cpus", cpus), ("mem", mem))
+            )
         return (
             f'{{"name":"{task_id}","task_id":{{"value":"{task_id}"}},'
             f'"agent_id":{{"value":"{agent_id}"}},"command":{{"shell":true,"value":"{command}"}},'
@@ -290,7 +361,7 @@ class Scheduler:
         assert head.startswith("HTTP/1.1 200"), head
         headers = dict(line.split(": ", 1) for line in head.lower().splitlines() if ": " in line)
         stream = f"Mesos-Stream-Id: {headers['mesos-stream-id']}\r\n"
-        self.calls = Calls(self._port, "/api/v1/scheduler", stream)
+        self.calls = Calls(self._port, "/api/v1/scheduler", stream, self._depth)
 
     def take(self, record: bytes) -> None:
         """A record of the stream."""
@@ -306,6 +377,7 @@ class Scheduler:
             self.offered(event.offers.offers)
         elif event.subscribed is not None:
             self.framework_id = event.subscribed.framework_id.value
+            self._call = f'{{"framework_id":{{"value":"{self.framework_id}"}},"type":'
             self._subscribed.set_result(None)
-        else:
-            assert event.type == "HEARTBEAT", record
+        elif event.type != "HEARTBEAT":
+            fault(f"an event that nothing here calls for: {record!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Another checkout's `src` may be measured by the same code: two versions are compared so.
+SOURCE = Path(os.environ.get("BENCH_SOURCE") or ROOT / "src").resolve()
 HOST = "127.0.0.1"
 END_S = 20.0  # a daemon that is asked to end has this long
 READY_S = 30.0  # a daemon that was started listens by then
@@ -36,13 +39,16 @@ def free_port(count: int = 1) -> int:
 
 @contextlib.contextmanager
 def started(arguments: Sequence[str], log: Path) -> Iterator[int]:
-    """The pid of `python arguments...`, which is ended with the block; fails when it broke."""
+    """The pid of `python arguments...`, which is ended with the block.
+
+    Its log is printed when it did not end well, which fails the block.
+    """
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("TEPUI_", "MESOS_", "LIBPROCESS_"))
     }
-    environment["PYTHONPATH"] = f"{ROOT / 'src'}:{ROOT}"
+    environment["PYTHONPATH"] = f"{SOURCE}:{ROOT}"
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -65,6 +71,7 @@ def started(arguments: Sequence[str], log: Path) -> Iterator[int]:
         if code not in (0, -signal.SIGTERM):
             print(f"{arguments} ended with {code}; its log ends with:", file=sys.stderr)
             print(log.read_text(errors="replace")[-2_000:], file=sys.stderr)
+    assert code in (0, -signal.SIGTERM), f"a server ended with {code}"
 
 
 def tepui(*arguments: str, profile: tuple[str, Path] | None = None) -> list[str]:
@@ -75,12 +82,15 @@ def tepui(*arguments: str, profile: tuple[str, Path] | None = None) -> list[str]
     return ["-m", "bench.profiled", how, str(report), *arguments]
 
 
-def wait_for_port(port: int) -> None:
-    """Return when somebody listens on the port."""
+def wait_for_port(port: int, pid: int) -> None:
+    """Return when the process that was started listens on the port."""
     until_s = time.monotonic() + READY_S
     while True:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port)):
             return
+        # Looked at only: `started` is to reap it.
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        assert ended is None, f"a server ended before it listened on port {port}"
         assert time.monotonic() < until_s, f"nobody listens on port {port}"
         time.sleep(POLL_S)
 
@@ -92,9 +102,30 @@ def cpu_s(pid: int, *, with_reaped: bool = False) -> float:
     return sum(int(field) for field in fields[11:last]) / TICKS_PER_S
 
 
+def own_cpu_s() -> float:
+    """The processor time of this process; finer than `cpu_s`."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def busy_s() -> float:
+    """The seconds that all cores of the machine were not idle, since it started."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle, waits_for_disk = fields[3:5]
+    return (sum(fields) - idle - waits_for_disk) / TICKS_PER_S
+
+
 def rss_bytes(pid: int) -> int:
     """The resident memory of the process, what it shares with others included."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+def rss_peak_bytes(pid: int) -> int:
+    """The most that was resident at any time."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def pss_bytes(pid: int) -> int:

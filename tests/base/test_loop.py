@@ -236,3 +236,30 @@ def test_what_is_being_saved_when_the_loop_is_closed_is_still_acted_on() -> None
         assert core.log == ["step a", "save a", "act a"]
 
     asyncio.run(play())
+
+
+def test_reads_keep_their_order_and_others_overtake_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        batches: list[list[object]] = []
+
+        def step(events: Sequence[object], now_ms: int) -> Step[str, str]:
+            batches.append(list(events))
+            return Step()
+
+        async def save(records: list[str]) -> None:
+            raise AssertionError("nothing is saved")
+
+        monkeypatch.setattr(loop_module, "READS_MAX", 2)
+        monkeypatch.setattr(loop_module, "READS_WAITING_MAX", 3)
+        loop = CoreLoop[object, str, str](
+            step=step, save=save, act=lambda actions: None, next_ms=lambda: None, reads=(int,)
+        )
+        for event in (1, 2, 3, "call"):
+            loop.put(event)
+        with pytest.raises(Overloaded):
+            loop.put(4)
+        loop.put("another")
+        await turns()
+        assert batches == [["call", "another", 1, 2], [3]]
+
+    asyncio.run(play())

@@ -13,16 +13,33 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
 from tests.compat.jsonvalue import Json
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "data" / "mesos-recorded"
-AREAS = ("A1", "A2", "A3", "A4", "A5", "A6", "E")
+FILES = {
+    "A1": "A1-scheduler-call-errors",
+    "A2": "A2-scheduler-task-lifecycles",
+    "A3": "A3-scheduler-task-validation",
+    "A4": "A4-scheduler-sessions",
+    "A5": "A5-http-wire",
+    "A6": "A6-scheduler-more",
+    "B": "B-operator-api",
+    "B-crashes": "B-operator-crashes",
+    "C": "C-classic-endpoints",
+    "D": "D-task-environment",
+    "E": "E-executor-api",
+    "F": "F-zookeeper-and-standby",
+    "G": "G-authentication-and-acls",
+    "H": "H-agent-failure",
+}
+AREAS = tuple(FILES)
 END = "<END OF STREAM: last chunk>"
 CUT = "<END OF STREAM: connection closed>"
 REPEATED = re.compile(r"<(\d+) times (\w)>")
 MASTER_PORT, AGENT_PORT, SECOND_AGENT_PORT = 15050, 15051, 15052
+STANDBY_PORT = 15055  # what a standby answers without asking the leader, every master does
 
 
 class Request(Struct, frozen=True):
@@ -35,12 +52,16 @@ class Request(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True):
-    """What came back; `ended` tells how a stream without a label ended."""
+    """What came back; `ended` tells how a stream without a label ended.
+
+    Status 0: nothing came, since the daemon died. `body_cut`: only the start of the body was kept.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: str | None = None
     ended: str | None = None
+    body_cut: bool = False
 
 
 class Step(Struct, frozen=True):
@@ -48,6 +69,7 @@ class Step(Struct, frozen=True):
 
     name: str
     step: int
+    area: str = ""
     note: str | None = None
     stream: str | None = None
     request: Request | None = None
@@ -59,6 +81,13 @@ class Step(Struct, frozen=True):
     raw_response: str | None = None
     server_closed: bool = False
     records_base64: tuple[str, ...] | None = None
+    file_stdout: str | None = field(default=None, name="file stdout")
+    file_stderr: str | None = field(default=None, name="file stderr")
+    sandbox_tree: tuple[str, ...] | None = field(default=None, name="sandbox_tree_of_the_executor")
+    sandbox_modes: tuple[str, ...] | None = None
+    tree: tuple[str, ...] | None = None
+    runtime_dir_tree: tuple[str, ...] | None = None
+    znode: dict[str, object] | None = None
 
     @property
     def where(self) -> str:
@@ -67,19 +96,40 @@ class Step(Struct, frozen=True):
 
     @property
     def is_exchange(self) -> bool:
-        """Something was asked or came; a note alone was not."""
-        return any(x is not None for x in (self.request, self.events, self.raw_request))
+        """Something was asked, came or was looked at; a note alone was not."""
+        return any(
+            x is not None
+            for x in (
+                self.request,
+                self.events,
+                self.raw_request,
+                self.file_stdout,
+                self.file_stderr,
+                self.sandbox_tree,
+                self.sandbox_modes,
+                self.tree,
+                self.runtime_dir_tree,
+                self.znode,
+            )
+        )
 
 
 @cache
 def scenarios(area: str) -> dict[str, tuple[Step, ...]]:
     """The scenarios of an area by name, each with its steps in order."""
-    (path,) = DIRECTORY.glob(f"{area}-*.jsonl")
+    path = DIRECTORY / f"{FILES[area]}.jsonl"
     found: dict[str, list[Step]] = {}
     for line in path.read_bytes().splitlines():
-        step = msgspec.json.decode(line, type=Step)
+        step = structs.replace(msgspec.json.decode(line, type=Step), area=area)
         found.setdefault(step.name, []).append(step)
     return {name: tuple(steps) for name, steps in found.items()}
+
+
+@cache
+def scenario(name: str) -> tuple[Step, ...]:
+    """The steps of a scenario of any area; no two share a name."""
+    (found,) = (some[name] for some in map(scenarios, AREAS) if name in some)
+    return found
 
 
 def body_bytes(text: str) -> bytes:

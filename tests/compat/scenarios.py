@@ -49,6 +49,30 @@ def _alone(area: str, *names: str) -> tuple[Chain, ...]:
     return tuple(Chain(area, (name,)) for name in names)
 
 
+def _keeping(names: tuple[str, ...], *kept: str) -> tuple[tuple[str, dict[str, str]], ...]:
+    """Of all names, these mean the same in each of the scenarios."""
+    return tuple((name, {one: one for one in kept}) for name in names[1:])
+
+
+# One framework lives from the first to the last but two.
+OPERATED = (
+    "subscribe-stream",
+    "operator-valid-master",
+    "operator-weights-and-quota",
+    "operator-deactivate-reactivate-drain-errors",
+    "operator-valid-agent",
+    "operator-agent-files",
+    "master-get-with-tasks",
+    "master-get-variants",
+    "master-methods",
+    "master-files",
+    "agent-get-with-tasks",
+    "agent-files",
+    "subscribe-stream-end",
+    "after-teardown",
+    "drain-with-negative-grace-and-deactivated-agent",
+)
+
 LANES = (
     Lane(
         "attributes",
@@ -227,5 +251,99 @@ LANES = (
                 beside=("executor-agent-restart-no-checkpoint-executor-side",),
             ),
         ),
+    ),
+    Lane(
+        "operators",
+        (RACK,),
+        (
+            *_alone(
+                "B",
+                "operator-head-errors-master",
+                "operator-sub-message-missing-master",
+                "operator-empty-sub-message-master",
+                "operator-head-errors-agent",
+                "operator-sub-message-missing-agent",
+                "operator-empty-sub-message-agent",
+                "operator-call-UNKNOWN-agent",
+                "idle-cluster",
+            ),
+            Chain(
+                "B",
+                OPERATED,
+                renamed=(
+                    *_keeping(OPERATED[:-2], "<FRAMEWORK_1>", "<AGENT_1>"),
+                    (
+                        "after-teardown",
+                        {
+                            "<FRAMEWORK_1>": "<FRAMEWORK_1>",
+                            "<AGENT_1>": "<AGENT_2>",
+                            "<AGENT_2>": "<AGENT_1>",
+                        },
+                    ),
+                    *_keeping(OPERATED[-2:], "<AGENT_1>"),
+                ),
+            ),
+            *_alone(
+                "B-crashes",
+                "remove-quota-of-a-new-role",
+                "delete-quota-classic",
+                "remove-quota-after-update-quota",
+                "remove-quota-never-set",
+                "update-quota-empty-config-then-get",
+                "agent-remove-running-standalone-container",
+                "agent-remove-ended-standalone-container",
+            ),
+        ),
+        ("--allocation_interval=300ms",),
+    ),
+    Lane(
+        "probes",
+        (RACK,),
+        (
+            *_alone(
+                "D",
+                "command-task",
+                "command-task-with-everything",
+                "command-task-argv",
+                "custom-executor-command",
+            ),
+        ),
+    ),
+    Lane(
+        "permitted",
+        (PLAIN,),
+        (
+            *_alone("F", "standby-answers", "leader-killed"),
+            *_alone("G", "subscribe-principals-and-roles"),
+            Chain(
+                "G",
+                ("run-task-and-reserve-not-authorized", "views-with-and-without-permission"),
+                renamed=_keeping(
+                    ("", "views-with-and-without-permission"), "<FRAMEWORK_1>", "<AGENT_1>"
+                ),
+            ),
+        ),
+    ),
+    Lane(
+        "failures",
+        (PLAIN,),
+        _alone(
+            "H",
+            "agent-killed-and-restarted-at-once-checkpoint-true-unaware",
+            "agent-killed-and-restarted-at-once-checkpoint-true-partition-aware",
+            "agent-killed-and-restarted-at-once-checkpoint-false-unaware",
+            "agent-killed-and-restarted-at-once-checkpoint-false-partition-aware",
+            "agent-away-past-ping-timeout-and-back-checkpoint-true-unaware",
+            "agent-away-past-ping-timeout-and-back-checkpoint-true-partition-aware",
+            "agent-SIGSTOP-partition-partition-aware",
+            "executor-process-killed",
+            "drain-agent",
+            "drain-agent-mark-gone",
+            "mark-agent-gone-unaware",
+            "mark-agent-gone-partition-aware",
+            "mark-agent-gone-unreachable",
+            "master-restart",
+        ),
+        ("--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=2"),
     ),
 )

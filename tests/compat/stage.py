@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import json
+import signal
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from msgspec import Struct
 
 from tests.compat.connection import Connection
-from tests.compat.differences import fitting
+from tests.compat.differences import fitting, playable
 from tests.compat.jsonvalue import Json
 from tests.compat.jsonvalue import field as member
 from tests.compat.matching import Names
@@ -22,10 +27,11 @@ from tests.compat.recorded import (
     AGENT_PORT,
     MASTER_PORT,
     SECOND_AGENT_PORT,
+    STANDBY_PORT,
     Step,
-    scenarios,
+    scenario,
 )
-from tests.compat.scenarios import RESOURCES, Chain, Lane
+from tests.compat.scenarios import PLAIN, RESOURCES, Chain, Lane
 from tests.real.cluster import Cluster
 
 WAIT_S = 20.0  # for what was done outside HTTP to show
@@ -57,6 +63,14 @@ class Stage:
     def __enter__(self) -> Stage:
         self.files.mkdir(parents=True)
         (self.files / "exec1.py").write_text(PUPPET.read_text())
+        (self.files / "one.txt").write_text("one\n")
+        with tarfile.open(self.files / "two.tar.gz", "w:gz") as archive:
+            for name, content in (("td", b""), ("td/inner.txt", b"inner\n")):
+                entry = tarfile.TarInfo(name)
+                entry.type = tarfile.REGTYPE if content else tarfile.DIRTYPE
+                entry.mode = 0o644 if content else 0o755
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
         self.cluster.__enter__()
         for flags in self.lane.agents:
             self.cluster.start_agent(*flags)
@@ -69,11 +83,11 @@ class Stage:
     def play(self, chain: Chain) -> Played:
         """Play a chain's scenarios, then leave nothing of them behind."""
         started = time.monotonic()
+        self._revive()
         known = Names({"<PYTHON>": sys.executable})
         player = Player(self._ports(), self._places(), known, absent)
-        recorded = scenarios(chain.area)
         renamed = dict(chain.renamed)
-        others = [self._beside(player, recorded[name]) for name in chain.beside]
+        others = [self._beside(player, scenario(name)) for name in chain.beside]
         for name in chain.scenarios:
             if name in renamed:
                 player.names = Names(
@@ -82,9 +96,11 @@ class Stage:
             elif name != chain.scenarios[0]:
                 kept = {n: v for n, v in player.names.values.items() if not n.startswith("<OFFER_")}
                 player.names = Names(kept)
-            player.play(recorded[name], self._before(player, name))
+            player.play(playable(name), self._before(player, name))
         for thread in others:
             thread.join(WAIT_S)
+        if chain.area == "D":
+            player.cut("stream1")  # its updates were not recorded
         player.end()
         self._clear()
         return Played(
@@ -99,7 +115,8 @@ class Stage:
         return thread
 
     def _ports(self) -> dict[int, int]:
-        ports = {MASTER_PORT: _port(self.cluster.master_address)}
+        master = _port(self.cluster.master_address)
+        ports = {MASTER_PORT: master, STANDBY_PORT: master}
         for recorded, agent in zip(
             (AGENT_PORT, SECOND_AGENT_PORT), self.cluster.agents, strict=False
         ):
@@ -120,6 +137,9 @@ class Stage:
 
         def relabel(old: str, new: str) -> None:
             player.streams[new] = player.streams.pop(old)
+
+        def alias(new: str, old: str) -> None:
+            player.names.values[new] = player.names.values[old]
 
         def cut_until(label: str, holds: Callable[[], bool], what: str) -> Callable[[], None]:
             def act() -> None:
@@ -158,13 +178,94 @@ class Stage:
                 return {10: lambda: self._until(lambda: self._ended("t1"), "t1 has ended")}
             case "agent-process-killed-while-an-offer-is-held":
                 return {2: self.cluster.agents[1].kill}
+            case "subscribe-stream":
+                return {26: lambda: player.cut("scheduler")}
+            case "subscribe-stream-end":
+                return {5: lambda: self._second_agent(player), 6: self._end_second_agent}
+            case "operator-agent-files" | "agent-files":
+                step = 2 if name == "agent-files" else 1
+                return {step: lambda: self._know_container(player, "c1")}
+            case "agent-get-with-tasks":
+                return {15: lambda: self._until(self._logs_as_usual, "the log level is back")}
+            case "run-task-and-reserve-not-authorized":
+                return {14: lambda: alias("<OFFER_4>", "<OFFER_1>")}
+            case "agent-SIGSTOP-partition-partition-aware":
+                agent = self.cluster.agents[0].process
+                return {
+                    11: lambda: agent.send_signal(signal.SIGSTOP),
+                    14: lambda: agent.send_signal(signal.SIGCONT),
+                }
+            case "executor-process-killed":
+                return {11: lambda: self._kill_task(player)}
+            case "mark-agent-gone-unreachable":
+                return {10: self._kill_agent}
+            case name if name.startswith("mark-agent-gone-"):
+                return {11: self._let_agent_end}
+            case name if name.startswith("agent-away-past-ping-timeout-and-back-"):
+                return {12: self._kill_agent}
             case "executor-agent-restart-no-checkpoint-scheduler-side":
                 return {10: self._restart_agent}
         return {}
 
-    def _restart_agent(self) -> None:
+    def _revive(self) -> None:
+        """Start those of the lane's agents that a scenario before has ended."""
+        for agent in self.cluster.agents:
+            if not agent.wanted:
+                agent.process.wait(WAIT_S)
+        dead = [one for one in self.cluster.agents[: len(self.lane.agents)] if not one.running]
+        for agent in dead:
+            agent.start()
+        if dead:
+            self.cluster.wait_for_agents(len(self.lane.agents))
+
+    def _know_container(self, player: Player, executor: str) -> None:
+        """<UUID_1> is the container of the executor."""
+        some = self.cluster.get("/containers", self.cluster.agents[0].address)
+        assert isinstance(some, list)
+        for one in some:
+            if one["executor_id"] == executor:
+                player.names.values["<UUID_1>"] = one["container_id"]
+
+    def _kill_agent(self) -> None:
         self.cluster.agents[0].kill()
-        self.cluster.agents[0].start()
+
+    def _let_agent_end(self) -> None:
+        self.cluster.agents[0].wanted = False
+        self.cluster.agents[0].killed = True
+
+    def _kill_task(self, player: Player) -> None:
+        """Kill the process that a status names as the executor's."""
+        framework = player.names.values["<FRAMEWORK_1>"]
+        mark = f"/frameworks/{framework}/executors/"
+        for one in self.cluster.processes():
+            with contextlib.suppress(psutil.Error):
+                if mark in one.cwd():
+                    one.kill()
+
+    def _second_agent(self, player: Player) -> None:
+        """One more agent joins, without attributes."""
+        agent = self.cluster.start_agent(*PLAIN)
+        player.ports[SECOND_AGENT_PORT] = _port(agent.address)
+        self.cluster.wait_for_agents(2)
+
+    def _end_second_agent(self) -> None:
+        """It dies; when it is asked to end here it leaves, Mesos's is disconnected in both cases."""
+        self.cluster.agents[1].kill()
+        self._until(self._second_is_away, "the second agent is disconnected")
+
+    def _second_is_away(self) -> bool:
+        some = member(self._get("/slaves"), "slaves")
+        assert isinstance(some, list)
+        return [member(one, "active") for one in some].count(False) == 1
+
+    def _logs_as_usual(self) -> bool:
+        return self.cluster.get("/logging/toggle", self.cluster.agents[0].address) == 0
+
+    def _restart_agent(self) -> None:
+        agent = self.cluster.agents[0]
+        agent.kill()
+        agent.start()
+        self._until(lambda: self.cluster.answers(agent), "the agent answers again")
 
     def _gone(self, player: Player, name: str) -> bool:
         """The framework has been removed."""
@@ -204,10 +305,12 @@ class Stage:
 
     def _all_free(self) -> bool:
         for agent in self.cluster.agents:
-            if agent.running:
+            try:
                 state = self.cluster.get("/state", agent.address)
-                if isinstance(state, dict) and state.get("frameworks"):
-                    return False
+            except OSError:
+                continue  # it has ended
+            if isinstance(state, dict) and state.get("frameworks"):
+                return False
         return True
 
     def _get(self, path: str) -> Json:

@@ -2,14 +2,21 @@
 
 Of the exchanges that were recorded (requests with their answers, and events read from a stream), by area:
 
-    area  as recorded  differ on purpose  wait for a later issue
-    A1    377          3                  0
-    A2    349          11                 101
-    A3    428          12                 2
-    A4    281          10                 146
-    A5    79           18                 1
-    A6    56           1                  0
-    E     112          0                  25
+    area       as recorded  differ on purpose  wait for a later feature
+    A1         376          4                  0
+    A2         350          10                 101
+    A3         428          12                 2
+    A4         281          10                 146
+    A5         79           17                 2
+    A6         56           0                  1
+    B          222          22                 148
+    B-crashes  1            0                  17
+    C          98           41                 88
+    D          20           7                  3
+    E          112          0                  25
+    F          11           2                  68
+    G          35           7                  69
+    H          181          2                  77
 
 A few of those that differ do so by the moment of an offer; in another run they may be as recorded.
 """
@@ -22,7 +29,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.differences import WAITING, fitting, unused
+from tests.compat.differences import WAITING, fitting, unused, waits
 from tests.compat.player import Finding
 from tests.compat.recorded import AREAS, Step, scenarios
 from tests.compat.scenarios import LANES, Chain, Lane
@@ -31,6 +38,7 @@ from tests.compat.stage import Played, Stage
 pytestmark = pytest.mark.real
 
 LANES_AT_ONCE = 4  # most of them wait for seconds, not for the processor
+WORSE = ("differs", "waits", "fails")  # of several differences in an exchange the last one counts
 CHAINS = tuple(chain for lane in LANES for chain in lane.chains)
 
 
@@ -40,20 +48,23 @@ class Performance:
     def __init__(self, directory: Path, wanted: frozenset[str]) -> None:
         self._directory = directory
         self._played: dict[str, Future[Played]] = {}
+        self._lanes: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(LANES_AT_ONCE)
         for lane in LANES:
             chains = [chain for chain in lane.chains if chain.name in wanted]
             if chains:
                 self._played |= {chain.name: Future() for chain in chains}
-                self._pool.submit(self._perform, lane, chains)
+                self._lanes.append(self._pool.submit(self._perform, lane, chains))
 
     def played(self, chain: Chain) -> Played:
         """What came of the chain, when it has been played."""
         return self._played[chain.name].result()
 
     def close(self) -> None:
-        """Wait until all clusters have ended."""
+        """Wait until all clusters have ended; raises what one of them says of its end."""
         self._pool.shutdown()
+        for lane in self._lanes:
+            lane.result()
 
     def _perform(self, lane: Lane, chains: list[Chain]) -> None:
         try:
@@ -109,14 +120,15 @@ def test_at_least_as_many_exchanges_of_the_recordings_pass_as_stated(
     for area in AREAS:
         passes, differs, waits = _count(area, performance)
         told = [int(number) for number in stated[area]]
-        assert passes >= told[0], (area, passes, differs, waits)
-        assert [passes + differs, waits] == [told[0] + told[1], told[2]], area
+        counted = f"{area}: {passes} {differs} {waits}"
+        assert passes >= told[0], counted
+        assert [passes + differs, waits] == [told[0] + told[1], told[2]], counted
 
 
 def test_every_recorded_scenario_is_played_or_waits() -> None:
-    played = {(c.area, name) for c in CHAINS for name in (*c.scenarios, *c.beside)}
-    waiting = {(one.area, one.scenario) for one in WAITING}
-    recorded = {(area, name) for area in AREAS for name in scenarios(area)}
+    played = {name for c in CHAINS for name in (*c.scenarios, *c.beside)}
+    waiting = {one.scenario for one in WAITING if not one.after and not one.steps}
+    recorded = {name for area in AREAS for name in scenarios(area)}
     assert played | waiting == recorded
     assert not played & waiting
 
@@ -132,25 +144,23 @@ def _told(chain: Chain, findings: list[Finding]) -> str:
 
 
 def _count(area: str, performance: Performance) -> tuple[int, int, int]:
-    """How many exchanges pass, differ on purpose, wait for a later issue."""
+    """How many exchanges pass, differ on purpose, wait for a later feature."""
     steps = [s for some in scenarios(area).values() for s in some if s.is_exchange]
     kinds: dict[tuple[str, int], str] = {}
     played: set[tuple[str, int]] = set()
     for chain in CHAINS:
-        if chain.area != area:
+        if not any(name in scenarios(area) for name in chain.scenarios):
             continue
         result = performance.played(chain)
         played |= {(step.name, step.step) for step in result.steps}
         for one in result.findings:
             entry = fitting(one.step, one.problem.path)
-            kind = "fails" if entry is None else "waits" if entry.issue else "differs"
+            kind = "fails" if entry is None else "waits" if entry.feature else "differs"
             key = (one.step.name, one.step.step)
-            if kinds.get(key) != "fails":
-                kinds[key] = kind
-    waiting = {one.scenario for one in WAITING if one.area == area}
+            kinds[key] = max(kind, kinds.get(key, kind), key=WORSE.index)
 
     def kind_of(step: Step) -> str:
-        if step.name in waiting:
+        if waits(step):
             return "waits"
         key = (step.name, step.step)
         return kinds.get(key, "passes" if key in played else "differs")

@@ -19,6 +19,8 @@ from tepui.base.names import AgentId, FrameworkId, OfferId, StreamId
 from tepui.master.core.actions import (
     Action,
     Answer,
+    AnswerEncoded,
+    AnswerFromSnapshot,
     AnswerJson,
     AnswerMessage,
     Effects,
@@ -49,6 +51,7 @@ from tepui.master.core.step import step
 from tepui.master.core.views.questions import Question
 from tepui.resources import parse_resources
 from tepui.wire import link, master, mesos, scheduler
+from tepui.wire.json import decode, encode
 from tepui.wire.message import ProtoMessage
 
 TaskState = mesos.TaskState
@@ -168,9 +171,19 @@ class World:
     def get(self, kind: master.Call.Type) -> master.Response:
         """What a call without a message is answered."""
         answer = self.call(master.Call(type=kind))
+        if isinstance(answer, AnswerEncoded):
+            return decode(master.Response, answer.body)
         assert isinstance(answer, AnswerMessage)
         assert isinstance(answer.message, master.Response)
         return answer.message
+
+    def get_json(self, kind: master.Call.Type) -> bytes:
+        """The JSON that a call without a message is answered."""
+        answer = self.call(master.Call(type=kind))
+        if isinstance(answer, AnswerEncoded):
+            return answer.body
+        assert isinstance(answer, AnswerMessage)
+        return encode(answer.message)
 
     def ask(self, question: Question) -> bytes:
         """The JSON that a classic endpoint answers."""
@@ -209,7 +222,9 @@ class World:
                     self.to_agents.setdefault(to, []).append(message)
                 case Answer(request=request) | AnswerMessage(request=request):
                     self.answers[request] = action
-                case AnswerJson(request=request):
+                case AnswerJson(request=request) | AnswerEncoded(request=request):
+                    self.answers[request] = action
+                case AnswerFromSnapshot(request=request):
                     self.answers[request] = action
                 case Note():
                     self.notes.append(action)
@@ -337,7 +352,7 @@ class FakeAgent:
             agent_id=mesos.AgentID(self.id),
             executor_id=mesos.ExecutorID(executor_id or task_id),
             timestamp=self.world.now_ms / 1000,
-            uuid=number.to_bytes(16, "big"),
+            uuid=(4 << 76 | number).to_bytes(16, "big"),
             container_status=container_status(task_id, executor_id),
         )
         self.say(link.StatusUpdated(owner.framework_id, status, to))

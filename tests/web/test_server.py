@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tepui.web import connection, http
+from tepui.web import http, reader
 from tepui.web.http import Answer, Request, Response, Streaming
 from tepui.web.routes import Routes
 from tepui.web.server import WebServer, listen
@@ -103,7 +103,7 @@ def test_a_gzip_body_is_read_and_one_that_is_not_gzip_is_refused() -> None:
 
 
 def test_a_body_one_byte_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "BODY_BYTES_MAX", 100_000)
+    monkeypatch.setattr(reader, "BODY_BYTES_MAX", 100_000)
 
     async def client(port: int) -> None:
         answer = await exchange(port, request("/echo", b"x" * 100_000))
@@ -116,7 +116,7 @@ def test_a_body_one_byte_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_headers_that_are_too_large_are_refused() -> None:
     async def client(port: int) -> None:
-        header = "X-Large: " + "x" * connection.HEADERS_BYTES_MAX
+        header = "X-Large: " + "x" * reader.HEADERS_BYTES_MAX
         answer = await exchange(port, request("/echo", b"", header))
         assert answer.startswith(b"HTTP/1.1 400 ")
 

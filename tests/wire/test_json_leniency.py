@@ -250,3 +250,8 @@ def test_deep_nesting_is_refused(body: bytes) -> None:
 def test_quoted_rest_has_a_limit() -> None:
     why = _refusal(mesos.TaskID, b"x" * 1_000_000)
     assert len(why) < 1100
+
+
+def test_string_that_never_ends_is_looked_at_once() -> None:
+    body = b"[" * 65 + b'"' + b'\\"' * 1_000_000  # from each quote anew it would take hours
+    assert _refusal(mesos.TaskID, body).startswith("syntax error at line 1 near: ")

@@ -39,9 +39,9 @@ def test_a_large_message_is_not_copied_with_each_piece_of_it() -> None:
 
 
 def test_the_largest_length_is_waited_for_and_the_next_refused() -> None:
-    assert link.LinkReader().from_agent(link.MESSAGE_BYTES_MAX.to_bytes(4, "big")) == []
+    assert not list(link.LinkReader().from_agent(link.MESSAGE_BYTES_MAX.to_bytes(4, "big")))
     with pytest.raises(Malformed, match="at most"):
-        link.LinkReader().from_agent((link.MESSAGE_BYTES_MAX + 1).to_bytes(4, "big"))
+        next(link.LinkReader().from_agent((link.MESSAGE_BYTES_MAX + 1).to_bytes(4, "big")))
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,15 @@ def test_the_largest_length_is_waited_for_and_the_next_refused() -> None:
 )
 def test_what_is_not_of_the_link_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
-        link.LinkReader().from_agent(len(body).to_bytes(4, "big") + body)
+        next(link.LinkReader().from_agent(len(body).to_bytes(4, "big") + body))
+
+
+def test_messages_before_a_fault_are_read_though_they_came_in_one_piece() -> None:
+    sent = link.frame(link.Pong(1)) + link.frame(link.Pong(2)) + b"\x00\x00\x00\x01\xc1"
+    for size in (len(sent), 7):
+        reader = link.LinkReader()
+        found: list[link.FromAgent] = []
+        pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+        with pytest.raises(Malformed):
+            found.extend(message for piece in pieces for message in reader.from_agent(piece))
+        assert found == [link.Pong(1), link.Pong(2)]

@@ -57,3 +57,15 @@ def test_after_an_error_the_stream_stays_refused() -> None:
     for data in (b"x\n", b"2\n{}"):
         with pytest.raises(Malformed, match="'x'"):
             deframer.feed(data)
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_records_before_an_error_come_out_whatever_the_pieces(size: int) -> None:
+    stream = frame(b"{}") + frame(b"[]") + b"x\n"
+    deframer = Deframer(record_bytes_max=3)
+    found: list[bytes] = []
+    pieces = [stream[at : at + size] for at in range(0, len(stream) + size, size)]
+    with pytest.raises(Malformed, match="'x'"):
+        found.extend(record for piece in pieces for record in deframer.feed(piece))
+    assert found == [b"{}", b"[]"]
+    assert not deframer.is_between_records

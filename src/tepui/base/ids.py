@@ -5,6 +5,9 @@ from __future__ import annotations
 from hashlib import blake2b
 from uuid import UUID
 
+UUID_BYTES = 16
+UUID_VERSION_MAX = 5  # the versions of RFC 4122, which Mesos knows; the first is 1
+
 
 class Uuids:
     """A stream of version 4 UUIDs; a core that is replayed with the same seed draws the same."""
@@ -26,3 +29,8 @@ class Uuids:
     def next_text(self) -> str:
         """The next UUID in its 36-character form."""
         return str(UUID(bytes=self.next_bytes()))
+
+
+def is_uuid(given: bytes) -> bool:
+    """Whether they are a UUID as Mesos takes it: of a version that it knows."""
+    return len(given) == UUID_BYTES and 1 <= given[6] >> 4 <= UUID_VERSION_MAX

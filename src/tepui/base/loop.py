@@ -23,7 +23,9 @@ Record = TypeVar("Record")
 Action = TypeVar("Action")
 
 WAITING_MAX = 200_000  # events; a shell that is told Overloaded answers 503 or closes the peer
+READS_WAITING_MAX = 20_000
 BATCH_MAX = 512  # events of one turn, so that sockets are read and flushed in between
+READS_MAX = 4  # of them those that only ask, for their answers may be long
 
 
 _ANCHOR_NS = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -49,7 +51,9 @@ class CoreLoop(Generic[Event, Record, Action]):
     - `act(actions)` carries them out without waiting;
     - `next_ms()` says when the core wants to be called although nothing happened;
     - `refusable` are the events that peers can make any number of. Others, such as the end of a
-      connection, are taken also when too many wait, for they cannot be said again.
+      connection, are taken also when too many wait, for they cannot be said again;
+    - `reads` are the events whose answers take long. They keep their order among themselves, and
+      others overtake them, so that whoever asks much makes only those wait who ask.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class CoreLoop(Generic[Event, Record, Action]):
         act: Callable[[list[Action]], None],
         next_ms: Callable[[], int | None],
         refusable: tuple[type, ...] = (object,),
+        reads: tuple[type, ...] = (),
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._step = step
@@ -67,8 +72,10 @@ class CoreLoop(Generic[Event, Record, Action]):
         self._act = act
         self._next_ms = next_ms
         self._refusable = refusable
+        self._read_types = frozenset(reads)
         self._clock_ms = clock_ms
         self._waiting: deque[Event] = deque()
+        self._reads: deque[Event] = deque()
         self._busy = False  # a turn is scheduled, or its save is under way
         self._closed = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -78,10 +85,18 @@ class CoreLoop(Generic[Event, Record, Action]):
 
     def put(self, event: Event) -> None:
         """Have `event` stepped soon. Raises Overloaded, and then nothing has changed."""
-        if len(self._waiting) >= WAITING_MAX and isinstance(event, self._refusable):
-            raise Overloaded(f"{WAITING_MAX} events wait")
-        self._waiting.append(event)
+        waiting, limit = self._waiting, WAITING_MAX
+        if type(event) in self._read_types:
+            waiting, limit = self._reads, READS_WAITING_MAX
+        if len(waiting) >= limit and isinstance(event, self._refusable):
+            raise Overloaded(f"{limit} events wait")
+        waiting.append(event)
         self.wake()
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait, those that only read left out."""
+        return len(self._waiting)
 
     def wake(self) -> None:
         """Take a turn soon, even without an event: a timer may be due."""
@@ -93,7 +108,10 @@ class CoreLoop(Generic[Event, Record, Action]):
         if self._closed:
             return
         try:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+            batch = [
+                *_first(self._waiting, BATCH_MAX - min(len(self._reads), READS_MAX)),
+                *_first(self._reads, READS_MAX),
+            ]
             self._last_ms = max(self._last_ms, self._clock_ms())  # never backwards for a core
             effects = self._step(batch, self._last_ms)
             if effects.save:
@@ -116,7 +134,7 @@ class CoreLoop(Generic[Event, Record, Action]):
             return
         self._busy = False
         due_ms = self._next_ms()
-        if self._waiting or (due_ms is not None and due_ms <= self._last_ms):
+        if self._waiting or self._reads or (due_ms is not None and due_ms <= self._last_ms):
             self.wake()
         elif due_ms != self._alarm_ms:
             self._set_alarm(due_ms)
@@ -139,6 +157,10 @@ class CoreLoop(Generic[Event, Record, Action]):
         """Take no further turn; one whose save is under way is still acted on."""
         self._closed = self._busy = True
         self._set_alarm(None)
+
+
+def _first(waiting: deque[Event], count: int) -> list[Event]:
+    return [waiting.popleft() for _ in range(min(len(waiting), count))]
 
 
 def end_process() -> None:

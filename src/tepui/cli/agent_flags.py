@@ -133,8 +133,8 @@ GROUPS = (
             Flag("docker_registry", Kind.TEXT, None, "Where images are.", note=LATER),
             Flag("systemd_enable_support", Kind.SWITCH, None, "Units for executors."),
             Flag("credential", Kind.PATH, None, "Access.", note=AUTHENTICATION_NOTE),
-            Flag("acls", Kind.TEXT, None, "Access.", note=AUTHENTICATION_NOTE),
-            Flag("http_credentials", Kind.TEXT, None, "Access.", note=AUTHENTICATION_NOTE),
+            Flag("acls", Kind.PATH, None, "Access.", note=AUTHENTICATION_NOTE),
+            Flag("http_credentials", Kind.PATH, None, "Access.", note=AUTHENTICATION_NOTE),
             Flag(
                 "authenticate_http_readonly", Kind.SWITCH, None, "Access.", note=AUTHENTICATION_NOTE
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import os
 import sys
 from collections.abc import Coroutine, Sequence
@@ -81,8 +82,16 @@ def set_up_logs(name: str, values: Values) -> str | None:
     logging.basicConfig(
         level=level, format=LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S", handlers=handlers
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO repeats what we say
     return None if path is None else str(path)
+
+
+def raise_file_limit() -> None:
+    """Open as many files as the system lets this process: each agent and client is one.
+
+    Only for a process that starts no others, for they would inherit the limit.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run_daemon(main: Coroutine[None, None, None]) -> None:

@@ -6,6 +6,7 @@ import click
 
 from tepui.cli.daemon import (
     RAW_ARGUMENTS,
+    raise_file_limit,
     read_daemon_flags,
     run_daemon,
     set_up_logs,
@@ -29,4 +30,5 @@ def command(flags: tuple[str, ...]) -> None:
 
     from tepui.master.daemon.main import run
 
+    raise_file_limit()
     run_daemon(run(options))

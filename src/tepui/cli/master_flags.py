@@ -139,14 +139,17 @@ GROUPS = (
         tuple(
             Flag(
                 name,
-                Kind.TEXT if takes_value else Kind.SWITCH,
+                Kind.PATH if takes_value else Kind.SWITCH,  # what is ignored is not read
                 None,
                 "Access.",
                 note=AUTHENTICATION_NOTE,
             )
             for name, takes_value in (
+                ("authenticate", False),  # names of older versions: this one, and two below
                 ("authenticate_agents", False),
+                ("authenticate_slaves", False),
                 ("authenticate_frameworks", False),
+                ("authenticate_http", False),
                 ("authenticate_http_frameworks", False),
                 ("authenticate_http_readonly", False),
                 ("authenticate_http_readwrite", False),

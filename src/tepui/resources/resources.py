@@ -81,7 +81,12 @@ class Resources:
         for part in parts:
             for kind, quantity in part._entries.items():
                 have = entries.get(kind)
-                entries[kind] = quantity if have is None else _sum(have, quantity)
+                if have is None:
+                    entries[kind] = quantity
+                elif isinstance(have, int) and isinstance(quantity, int):
+                    entries[kind] = have + quantity  # without a call: sums are long
+                else:
+                    entries[kind] = _sum(have, quantity)
         return Resources(entries)
 
     def to_wire(self, *, role: str | None, refinement: bool) -> tuple[mesos.Resource, ...]:

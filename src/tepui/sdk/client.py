@@ -126,6 +126,7 @@ class SchedulerClient(SchedulerCalls):
 
     async def close(self) -> None:
         """Leave the stream. The master keeps framework and tasks for its failover_timeout."""
+        self._subscription = None
         self._driver.close()
         self._inbox.close()
         running = [task for task in (self._listener, *self._senders) if task is not None]

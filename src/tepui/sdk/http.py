@@ -6,8 +6,8 @@ Source: Mesos docs/scheduler-http-api.md, docs/executor-http-api.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Generic, TypeVar
 
 import aiohttp
@@ -97,6 +97,12 @@ class Http:
         self, url: str, message: ProtoMessage, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Post the call and read its answer; raises one of NETWORK_ERRORS."""
+        with self._breaks_when_closed():
+            return await self._post(url, message, headers)
+
+    async def _post(
+        self, url: str, message: ProtoMessage, headers: Mapping[str, str] | None
+    ) -> Answer:
         async with (
             asyncio.timeout(CALL_TIMEOUT_S),
             self._session.post(
@@ -110,13 +116,14 @@ class Http:
 
     async def get(self, url: str, params: Mapping[str, str]) -> Answer:
         """GET `url`; raises one of NETWORK_ERRORS."""
-        async with (
-            asyncio.timeout(CALL_TIMEOUT_S),
-            self._session.get(
-                url, params=params, headers={"Accept": "*/*"}, allow_redirects=False
-            ) as response,
-        ):
-            return await _read(response, RECORD_BYTES_MAX)
+        with self._breaks_when_closed():
+            async with (
+                asyncio.timeout(CALL_TIMEOUT_S),
+                self._session.get(
+                    url, params=params, headers={"Accept": "*/*"}, allow_redirects=False
+                ) as response,
+            ):
+                return await _read(response, RECORD_BYTES_MAX)
 
     @asynccontextmanager
     async def stream(
@@ -143,8 +150,19 @@ class Http:
             raise BadPeer(str(error)) from None
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; calls under way fail with one of NETWORK_ERRORS."""
         await self._session.close()
+
+    @contextmanager
+    def _breaks_when_closed(self) -> Iterator[None]:
+        """aiohttp cancels those who wait for a connection when the session is closed."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._session.closed and task is not None and not task.cancelling():
+                raise aiohttp.ClientConnectionError("the client was closed") from None
+            raise
 
 
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> Answer:

@@ -9,6 +9,7 @@ nothing runs twice.
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from random import Random
 from typing import TypeVar
 
@@ -32,6 +33,7 @@ Message = TypeVar("Message")
 
 START_MS = 1_700_000_000_000
 STEPS_MAX = 5_000_000
+BATCH_MS_MAX = 2  # how long an event may wait for others
 SETTINGS = Settings(  # impatient, so that agents become unreachable and offers time out
     agent_ping_timeout_ms=300, max_agent_ping_timeouts=2, offer_timeout_ms=2_000
 )
@@ -53,26 +55,33 @@ class World:
         agents: int = 3,
         faults: Faults | None = None,
         check_every: int = 1,
+        digests: bool = False,
     ) -> None:
-        """`check_every`: the invariants of the whole state are asserted each so many steps."""
+        """`check_every`: the invariants of the whole state are asserted each so many steps.
+
+        With `digests` the world keeps a digest of all that the master decided.
+        """
         self._random = Random(seed)
         self._faults = faults or Faults()
         self._check_every = check_every
         self.time = VirtualTime(START_MS)
         self.steps = 0
+        self.digest = sha256() if digests else None
         self.master = new(
             _master_info(),
             now_ms=START_MS,
             seed=seed.to_bytes(8, "big") + b"master",
             settings=SETTINGS,
         )
-        self._alarm = Alarm(self.time, lambda: self._put(None))
+        self._waiting: list[events.Event] = []
+        self._alarm = Alarm(self.time, self._step)
         self._last_id = 0
         self._uplinks: dict[LinkId, tuple[AgentNode, Pipe[link.FromMaster], Uplink]] = {}
         self._streams: dict[StreamId, tuple[SchedulerNode, Pipe[scheduler.Event]]] = {}
         self._asked: dict[RequestId, scheduler.Call] = {}
         self._acknowledged: set[bytes] = set()
         self._ended: dict[tuple[str, str], mesos.TaskState] = {}
+        self._framework_of: dict[StreamId, str] = {}
         self.agents = [
             AgentNode(
                 str(number), _agent_info(number), self.time, self._random, self._faults, self._link
@@ -114,11 +123,22 @@ class World:
 
     # The master
 
-    def _put(self, event: events.Event | None) -> None:
+    def _put(self, event: events.Event) -> None:
+        """Have the event stepped: at once, or in a batch with what comes next, as a daemon does."""
+        self._waiting.append(event)
+        if self._random.random() < self._faults.batch_chance:
+            self.time.after(self._random.randint(0, BATCH_MS_MAX), self._step)
+        else:
+            self._step()
+
+    def _step(self) -> None:
         self.steps += 1
-        batch = [] if event is None else [event]
+        batch, self._waiting = self._waiting, []
         effects = step(self.master, batch, self.time.now_ms)
+        self._framework_of |= self.master.framework_by_stream
         for action in effects.then:
+            if self.digest is not None:
+                self.digest.update(repr(action).encode())
             self._act(action)
         if self.steps % self._check_every == 0:
             check(self.master)
@@ -150,12 +170,13 @@ class World:
 
     def _audit(self, stream: StreamId, event: scheduler.Event) -> None:
         """Hold what the master sends against what went before."""
-        if event.update is None:
+        framework = self._framework_of.get(stream)
+        if event.update is None or framework is None:  # it came and went within one batch
             return
         status = event.update.status
         task_id = status.task_id.value
         assert status.uuid not in self._acknowledged, f"{task_id}: acknowledged, and sent again"
-        key = (self.master.framework_by_stream[stream], task_id)
+        key = (framework, task_id)
         ended = self._ended.get(key)
         if status.uuid is not None:  # the agent's own word; the master's may be provisional
             assert ended is None or status.state is ended, f"{task_id}: {ended}, {status.state}"

@@ -11,6 +11,7 @@ import asyncio
 import grp
 import os
 import pwd
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ READ_FILE_BYTES_MAX: Final = 64 << 20  # of one READ_FILE
 DOWNLOAD_BYTES_MAX: Final = 128 << 20  # it is read whole
 ENTRIES_MAX: Final = 100_000  # of one directory
 NO_OFFSET: Final = -1  # only the size is asked for
+
+_DIGITS: Final = re.compile(r"-?[0-9]{1,20}")
 
 
 class FileError(Exception):
@@ -153,7 +156,7 @@ class FilesApi:
     async def browse(self, request: Request) -> Response:
         """`/files/browse?path=`"""
         path = request.query.get("path")
-        if path is None:
+        if not path:
             return text(400, "Expecting 'path=value' in query.\n")
         infos = await self._tried(lambda: self._files.browse(path))
         if isinstance(infos, Response):
@@ -164,7 +167,7 @@ class FilesApi:
         """`/files/read?path=&offset=&length=`"""
         query = request.query
         path = query.get("path")
-        if path is None:
+        if not path:
             return text(400, "Expecting 'path=value' in query.\n")
         offset = _number(query.get("offset"), "offset", NO_OFFSET)
         if isinstance(offset, Response):
@@ -186,7 +189,7 @@ class FilesApi:
     async def download(self, request: Request) -> Response:
         """`/files/download?path=`"""
         path = request.query.get("path")
-        if path is None:
+        if not path:
             return text(400, "Expecting 'path=value' in query.\n")
         loaded = await self._tried(lambda: self._files.load(path))
         if isinstance(loaded, Response):
@@ -208,13 +211,12 @@ class FilesApi:
 
 
 def _number(given: str | None, name: str, default: int) -> int | Response:
+    """Decimal digits of at most 64 bits, as Mesos takes them."""
     if not given:
         return default
-    try:
+    if _DIGITS.fullmatch(given) and -(1 << 63) <= int(given) < 1 << 63:
         return int(given)
-    except ValueError:
-        message = f"Failed to parse {name}: Failed to convert '{given}' to number.\n"
-        return text(400, message)
+    return text(400, f"Failed to parse {name}: Failed to convert '{given}' to number.\n")
 
 
 def _open_regular(file: Path) -> IO[bytes]:

@@ -7,7 +7,9 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec.structs import replace
 
+from tepui.web.filed import SharedFile
 from tepui.web.stream import RecordStream
 
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024  # a request's body; 413 above
@@ -29,12 +31,13 @@ class Request(msgspec.Struct, frozen=True):
 
     method: str
     path: str
-    rest: str
     headers: Mapping[str, str]  # names in lower case; of repeated ones the last
     query_text: str
     body: bytes
     server: str  # host:port on which the request came in
+    rest: str = ""
     keeps_alive: bool = True  # further requests may follow on its connection
+    is_upgrade: bool = False  # the connection is to be handed over to another protocol
     principal: str | None = None
 
     @property
@@ -55,6 +58,22 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes = b""
     content_type: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def body_bytes(self) -> int:
+        """How long the whole body is."""
+        return len(self.body)
+
+
+class Filed(Response, frozen=True, kw_only=True):
+    """A whole answer whose `body` goes on in a file and ends with `after`."""
+
+    file: SharedFile
+    after: bytes = b""
+
+    @property
+    def body_bytes(self) -> int:
+        return len(self.body) + self.file.size_bytes + len(self.after)
 
 
 class Streaming(msgspec.Struct, frozen=True):
@@ -85,9 +104,12 @@ def with_jsonp(answer: Response, request: Request) -> Response:
     if "jsonp" not in request.query_text or answer.content_type != JSON_TYPE:
         return answer
     function = request.query.get("jsonp")
-    if not function:
+    if function is None:
         return answer
-    return Response(200, function.encode() + b"(" + answer.body + b");", "text/javascript")
+    before = function.encode() + b"(" + answer.body
+    if isinstance(answer, Filed):
+        return replace(answer, body=before, content_type="text/javascript", after=b")")
+    return Response(200, before + b")", "text/javascript")
 
 
 def not_allowed(request: Request, *methods: str) -> Response:

@@ -9,6 +9,12 @@ from typing import Final, cast
 from tepui.wire import link
 
 UNREAD_BYTES_MAX: Final = 256 * 1024 * 1024  # of a peer that does not read; then it is cut off
+LOSSY_UNREAD_BYTES_MAX: Final = 64 * 1024 * 1024  # then what may be lost is not sent any more
+CLOSE_MS: Final = 5_000  # how long a peer may take to read the end; then it is cut off
+
+# Schedulers and executors write these as often as they like, and know that they may be lost; so
+# whoever floods an executor harms that and not the agent.
+LOSSY: Final = (link.SchedulerMessage, link.ExecutorMessage)
 
 
 class LinkWriter:
@@ -17,21 +23,33 @@ class LinkWriter:
     def __init__(self, transport: asyncio.BaseTransport, on_slow: Callable[[], None]) -> None:
         """`on_slow` is called when the peer is cut off because it does not read."""
         self.transport = cast(asyncio.Transport, transport)  # TCP connections have this kind
+        self.lost = 0  # messages that were not sent because the peer does not read
         self._on_slow = on_slow
         self._pending: list[bytes] = []
+        self._pending_bytes = 0
 
     def send(self, message: link.LinkMessage) -> None:
         """Send in this turn of the loop; nothing when the connection is closed."""
         if self.transport.is_closing():
             return
+        if isinstance(message, LOSSY) and self._unread_bytes() > LOSSY_UNREAD_BYTES_MAX:
+            self.lost += 1
+            return
         if not self._pending:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._pending.append(link.frame(message))
+        frame = link.frame(message)
+        self._pending.append(frame)
+        self._pending_bytes += len(frame)
 
     def close(self) -> None:
-        """Close the connection after what was sent."""
+        """Close the connection after what was sent, if the peer reads it soon."""
         self._flush()
-        self.transport.close()
+        if not self.transport.is_closing():
+            self.transport.close()
+            asyncio.get_running_loop().call_later(CLOSE_MS / 1000, self.transport.abort)
+
+    def _unread_bytes(self) -> int:
+        return self._pending_bytes + self.transport.get_write_buffer_size()
 
     def _flush(self) -> None:
         if self._pending and not self.transport.is_closing():
@@ -40,3 +58,4 @@ class LinkWriter:
                 self.transport.abort()
                 self._on_slow()
         self._pending.clear()
+        self._pending_bytes = 0

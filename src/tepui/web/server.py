@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Mapping
 from typing import Final
 
 from tepui.web.connection import Connection
 from tepui.web.routes import Routes
-from tepui.web.site import Site, Upgrade
+from tepui.web.site import CONNECTIONS_MAX, Site, Upgrade
 
 STOP_S: Final = 1  # for requests that are under way
 BACKLOG: Final = 4096
+CONNECTIONS_SHARE: Final = 2  # clients have at most half of the files that the process may open
 _TICK_S: Final = 1.0
 
 
@@ -25,7 +27,8 @@ class WebServer:
         listener: socket.socket,
         upgrades: Mapping[str, Upgrade] | None = None,
     ) -> None:
-        self.site = Site(routes, upgrades)
+        files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.site = Site(routes, upgrades, min(CONNECTIONS_MAX, files_max // CONNECTIONS_SHARE))
         self._listener = listener
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.TimerHandle | None = None

@@ -14,14 +14,14 @@ from typing import Final
 import msgspec
 
 from tepui.base.loop import Overloaded
-from tepui.web.connection import TOO_LARGE, Connection
+from tepui.web.connection import Connection
 from tepui.web.http import BODY_BYTES_MAX, Answer, Request, Response, TooManyFields, text
+from tepui.web.reader import TOO_LARGE, Held, RequestReader
 from tepui.web.routes import Route, Routes
 from tepui.web.turns import Turns
 
 CONNECTIONS_MAX: Final = 10_000  # of clients; links to agents are not among them
 EVICTED: Final = 100  # idle connections that make room when there are too many
-HELD_BYTES_MAX: Final = 512 * 1024 * 1024  # parts of requests, of all connections together
 UNSENT_BYTES_MAX: Final = 1024 * 1024 * 1024  # answers that nobody takes, of all together
 
 FAILED: Final = text(500, "Internal Server Error")
@@ -34,7 +34,13 @@ Upgrade = Callable[[Mapping[str, str]], asyncio.Protocol]
 class Site:
     """Answers requests, and keeps count of what the connections hold."""
 
-    def __init__(self, routes: Routes, upgrades: Mapping[str, Upgrade] | None = None) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        upgrades: Mapping[str, Upgrade] | None = None,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
+        self._connections_max = connections_max
         self.upgrades = dict(upgrades or {})  # by the value of the header Upgrade
         self.connections: dict[Connection, None] = {}  # the one that rests longest comes first
         self.now_s = 0.0
@@ -42,7 +48,7 @@ class Site:
         self.accepted = b""  # a whole answer 202, which is nearly all that schedulers ever get
         self._routes = routes
         self._turns = Turns()
-        self._held_bytes = 0
+        self.held = Held()
         self._tasks: set[asyncio.Future[Answer]] = set()
         self._emptied = asyncio.Event()
 
@@ -61,9 +67,9 @@ class Site:
 
     def opened(self, connection: Connection) -> None:
         """A client has connected; when there are too many, those that rest longest must go."""
-        if len(self.connections) >= CONNECTIONS_MAX:
+        if len(self.connections) >= self._connections_max:
             idle = list(islice((each for each in self.connections if each.is_idle), EVICTED))
-            log.warning("too_many_connections limit=%d closed=%d", CONNECTIONS_MAX, len(idle))
+            log.warning("too_many_connections limit=%d closed=%d", self._connections_max, len(idle))
             for each in idle or [connection]:
                 each.abort()
         self.connections[connection] = None
@@ -90,21 +96,20 @@ class Site:
         for connection in list(self.connections):
             connection.abort()
 
-    def hold(self, size_bytes: int) -> bool:
-        """Count bytes that wait for the rest of their request; False: all hold too many."""
-        self._held_bytes += size_bytes
-        return self._held_bytes <= HELD_BYTES_MAX
+    def reader(self, server: str) -> RequestReader:
+        """What reads a new connection; `server` is the host and port of our side."""
+        reader = RequestReader(server, self.held, frozenset(self.upgrades))
+        reader.now_s = self.now_s
+        return reader
 
-    def release(self, size_bytes: int) -> None:
-        """They wait no more."""
-        self._held_bytes -= size_bytes
-
-    def find(self, path: str) -> tuple[Route, str] | None:
-        """The route of a path, and what remains of it."""
-        return self._routes.find(path)
-
-    def in_turn(self, connection: Connection, request: Request, route: Route | None) -> None:
+    def in_turn(self, connection: Connection, request: Request) -> None:
         """Have the request handled when it is its turn, unless its client has left by then."""
+        route = None
+        found = self._routes.find(request.path)
+        if found is not None:
+            route, rest = found
+            if rest:
+                request = msgspec.structs.replace(request, rest=rest)
 
         def handle() -> None:
             if connection.is_open:
@@ -117,6 +122,9 @@ class Site:
         self, answer: Awaitable[Answer], then: Callable[[asyncio.Future[Answer]], None]
     ) -> None:
         """Call `then` when the answer is there."""
+        if isinstance(answer, asyncio.Future):  # whoever will answer holds it
+            answer.add_done_callback(then)
+            return
         waiting = asyncio.ensure_future(answer)
         self._tasks.add(waiting)  # the loop itself keeps weak references only
         waiting.add_done_callback(self._tasks.discard)
@@ -146,7 +154,7 @@ def _largest_first(sizes: dict[Connection, int]) -> Iterator[Connection]:
 
 def _answer(request: Request, route: Route | None) -> Answer | Awaitable[Answer]:
     """What the route's handler says."""
-    if not request.path.startswith("/"):
+    if request.path and not request.path.startswith("/"):  # of the root nothing is left
         return text(400, "Request URL path must start with '/'")
     if route is None:
         return text(404, "404 Not Found.")
@@ -180,4 +188,4 @@ def _unzipped(body: bytes) -> bytes | Response:
         return text(500, "failed to decode body")
     if unzip.unconsumed_tail:
         return TOO_LARGE
-    return whole
+    return whole if unzip.eof else text(500, "failed to decode body")  # its end is missing

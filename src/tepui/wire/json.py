@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -42,6 +43,14 @@ def encode(message: ProtoMessage) -> bytes:
     if line.isascii():
         return line
     return _NOT_ASCII.sub(_escaped, line.decode()).encode()
+
+
+def encode_many(messages: Sequence[ProtoMessage]) -> bytes:
+    """The messages as `encode` writes them, with commas between."""
+    line = _ENCODER.encode(messages)
+    if b"null" in line or not line.isascii():
+        return b",".join([encode(message) for message in messages])
+    return line[1:-1]
 
 
 def decode(cls: type[M], body: bytes) -> M:

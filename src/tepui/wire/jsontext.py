@@ -21,7 +21,9 @@ NEAR_CHARS_MAX = 1024  # of the offending line, quoted in an error
 INTEGER_DIGITS_MAX = 20  # 2**64 has 20; longer integers are read as doubles, as Mesos does
 
 _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # or a pair: the scanner tells them apart
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string, or what began as one and never ends: were that left to be tried again from each of its
+# quotes, the time would grow with the square of the body.
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')

@@ -12,7 +12,7 @@ the agent sends again until they are acknowledged (Mesos: docs/reconciliation.md
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Final, TypeVar
 
 import msgspec
@@ -217,24 +217,32 @@ def frame(message: LinkMessage) -> bytes:
 
 
 class LinkReader:
-    """Puts messages together from the bytes of a connection."""
+    """Puts messages together from the bytes of a connection.
+
+    What is good before a fault is read whether or not it came in the same piece; so what a peer has
+    said does not depend on how the network cut it. After Malformed a reader is of no use.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._wanted = _LENGTH.size  # so many bytes must be there before there is anything to do
 
-    def from_agent(self, data: bytes) -> Sequence[FromAgent]:
-        """The messages that `data` completes. Raises Malformed: close the connection."""
-        return [self._decode(_FROM_AGENT, body) for body in self._bodies(data)]
+    @property
+    def held_bytes(self) -> int:
+        """What has come of messages that are not whole, or not taken yet."""
+        return len(self._buffer)
 
-    def from_master(self, data: bytes) -> Sequence[FromMaster]:
+    def from_agent(self, data: bytes) -> Iterator[FromAgent]:
         """The messages that `data` completes. Raises Malformed: close the connection."""
-        return [self._decode(_FROM_MASTER, body) for body in self._bodies(data)]
+        return (self._decode(_FROM_AGENT, body) for body in self._bodies(data))
 
-    def _bodies(self, data: bytes) -> list[bytes]:
+    def from_master(self, data: bytes) -> Iterator[FromMaster]:
+        """The messages that `data` completes. Raises Malformed: close the connection."""
+        return (self._decode(_FROM_MASTER, body) for body in self._bodies(data))
+
+    def _bodies(self, data: bytes) -> Iterator[bytes]:
         buffer = self._buffer
         buffer += data
-        bodies: list[bytes] = []
         at = 0
         while len(buffer) - at >= self._wanted:
             (length,) = _LENGTH.unpack_from(buffer, at)
@@ -244,11 +252,10 @@ class LinkReader:
             if end > len(buffer):
                 self._wanted = _LENGTH.size + length
                 break
-            bodies.append(bytes(buffer[at + _LENGTH.size : end]))
+            yield bytes(buffer[at + _LENGTH.size : end])
             at = end
             self._wanted = _LENGTH.size
         del buffer[:at]
-        return bodies
 
     @staticmethod
     def _decode(decoder: msgspec.msgpack.Decoder[Decoded], body: bytes) -> Decoded:

@@ -28,7 +28,7 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 UInt64 = Annotated[int, Meta(ge=0)]  # msgspec takes no bound above 2**63; the codecs check this one
 
 
-class ProtoMessage(Struct, frozen=True, omit_defaults=True):
+class ProtoMessage(Struct, frozen=True, omit_defaults=True, gc=False):
     """Base of all messages; see the module."""
 
 

@@ -20,8 +20,9 @@ def frame(record: bytes) -> bytes:
 class Deframer:
     """Records out of a stream that arrives in pieces of any size.
 
-    Holds at most one record of `record_bytes_max` and its length. After Malformed the stream is
-    lost: every further `feed` raises it again.
+    Holds at most one record of `record_bytes_max` and its length. What is whole before a fault comes
+    out whether or not the fault was in the same piece, so records do not depend on how the network
+    cut the stream. After a fault the stream is lost: every further `feed` raises Malformed.
     """
 
     def __init__(self, record_bytes_max: int) -> None:
@@ -31,11 +32,30 @@ class Deframer:
         self._failed: Malformed | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The records that `data` completes, in order."""
+        """The records that `data` completes, in order; raises Malformed when there is none of them.
+
+        A fault behind records is raised by the next call.
+        """
         if self._failed is not None:
             raise self._failed
-        self._held += data
         records: list[bytes] = []
+        try:
+            self._take(data, records)
+        except Malformed as failed:
+            self._failed = failed
+            self._held.clear()
+            if not records:
+                raise
+        return records
+
+    @property
+    def is_between_records(self) -> bool:
+        """Whether the stream may end here without a record being cut."""
+        return self._length is None and not self._held and self._failed is None
+
+    def _take(self, data: bytes, records: list[bytes]) -> None:
+        """Add the records that `data` completes."""
+        self._held += data
         at = 0
         while True:
             if self._length is None:
@@ -52,12 +72,6 @@ class Deframer:
             at += self._length
             self._length = None
         del self._held[:at]
-        return records
-
-    @property
-    def is_between_records(self) -> bool:
-        """Whether the stream may end here without a record being cut."""
-        return self._length is None and not self._held
 
     def _parsed(self, digits: bytes) -> int:
         if not digits.isdigit():
@@ -69,5 +83,4 @@ class Deframer:
 
     def _fail(self, digits: bytes, why: str) -> NoReturn:
         shown = digits.decode("utf-8", "replace")
-        self._failed = Malformed(f"Failed to decode length '{shown}': {why}")
-        raise self._failed
+        raise Malformed(f"Failed to decode length '{shown}': {why}")

@@ -16,6 +16,7 @@ from tepui.agent.core.actions import (
     SignalContainer,
     TcpProbe,
 )
+from tepui.agent.core.durations import SECONDS_MAX
 from tepui.wire import link, mesos
 from tests.agent.core.cluster import Agent, states, statuses, task_info
 
@@ -244,3 +245,16 @@ def test_a_probe_does_not_outlive_its_task() -> None:
     assert done[:2] == [AbandonCheck(run.check_id) for run in runs]
     assert statuses(task.agent.advance(0)) == []
     assert task.agent.state.checks == {}
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1.7e308])
+def test_a_check_that_is_never_due_is_taken_as_it_is(seconds: float) -> None:
+    checked = Checked(task_info(health_check=health_check(delay_seconds=seconds)))
+    assert checked.agent.state.timers.next_ms() is not None
+    timeless = health_check(interval_seconds=seconds, timeout_seconds=seconds)
+    checked = Checked(task_info(health_check=timeless))
+    run = checked.next_check(0)
+    assert run.timeout_ms == SECONDS_MAX * 1000
+    checked.finish(run, GOOD)
+    checked.keep(checked.agent.advance(50_000))
+    assert not checked.todo

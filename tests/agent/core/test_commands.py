@@ -352,6 +352,13 @@ def test_infinite_limits_are_no_limits() -> None:
     assert launch.limits == Limits(500, 2_000, 32 * MIB, None, 0)
 
 
+def test_a_limit_of_memory_that_no_machine_has_stays_a_number_of_64_bits() -> None:
+    agent = Agent()
+    agent.hear(run_tasks(task_info(limits={"mem": mesos.Value.Scalar(9.2e15)})))
+    done = agent.put(events.SandboxPrepared(agent.container("t")))
+    assert only(done, LaunchContainer).limits.mem_limit_bytes == 2**63 - 1
+
+
 def test_the_user_is_the_commands_or_the_frameworks_or_nobodys() -> None:
     agent = Agent()
     agent.hear(run_tasks(task_info("t", mesos.CommandInfo(value="x", user="u"))))

@@ -23,6 +23,7 @@ from tepui.agent.core.actions import (
     SendToMaster,
     UpdateContainer,
 )
+from tepui.agent.core.validation import executor_call_error
 from tepui.wire import executor, link, mesos
 from tests.agent.core.cluster import (
     FRAMEWORK,
@@ -45,7 +46,7 @@ Reason = mesos.TaskStatus.Reason
 Call = executor.Call
 Event = executor.Event
 MIB = 1 << 20
-UUIDS = [UUID(int=number).bytes for number in range(1, 10)]
+UUIDS = [UUID(int=number, version=4).bytes for number in range(1, 10)]
 
 
 def subscribe(
@@ -184,7 +185,7 @@ def test_a_second_end_of_a_task_is_ignored() -> None:
 
 WRONG = {
     "Expecting 'uuid' to be present": structs.replace(status(State.TASK_RUNNING, b""), uuid=None),
-    "Not a valid UUID": status(State.TASK_RUNNING, b"short"),
+    "Not a valid UUID": status(State.TASK_RUNNING, b"\xff" * 16),  # of no known version
     "ExecutorID in Call: ex does not match ExecutorID in TaskStatus: other": structs.replace(
         status(State.TASK_RUNNING, UUIDS[0]), executor_id=mesos.ExecutorID("other")
     ),
@@ -200,11 +201,20 @@ WRONG = {
 
 @pytest.mark.parametrize(("text", "wrong"), WRONG.items())
 def test_a_wrong_update_is_refused(text: str, wrong: mesos.TaskStatus) -> None:
+    assert executor_call_error(update(6, wrong).call) == text
+
+
+@pytest.mark.parametrize(("text", "wrong"), WRONG.items())
+def test_a_wrong_update_among_those_of_a_subscription_is_passed_over(
+    text: str, wrong: mesos.TaskStatus
+) -> None:
     agent = Agent()
     launched(agent)
-    agent.put(subscribe(5))
-    done = agent.put(update(6, wrong))
-    assert done == [AnswerExecutor(6, 400, f"Failed to validate Executor::Call: {text}")]
+    call = subscribe(5).call
+    repeated = Call.Subscribe(unacknowledged_updates=(Call.Update(status=wrong),))
+    done = agent.put(events.ExecutorSubscribed(5, structs.replace(call, subscribe=repeated)))
+    assert messages(done) == []
+    assert Event.Type.ACKNOWLEDGED not in [one.type for one in executor_events(done)]
 
 
 def test_callers_that_are_not_known_or_not_subscribed_are_refused() -> None:

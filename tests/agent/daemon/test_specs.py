@@ -9,7 +9,7 @@ from tepui.agent.core.actions import Action, LaunchContainer, Limits
 from tepui.agent.daemon import shell
 from tepui.agent.daemon.containers import Containers, Unsupported, spec_of, statistics_of
 from tepui.agent.daemon.executor_streams import ExecutorStreams
-from tepui.agent.daemon.machine import resources_of, system_metrics
+from tepui.agent.daemon.machine import resources_of
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.options import AgentOptions, flags_of
 from tepui.agent.daemon.probing import Probing
@@ -17,6 +17,7 @@ from tepui.agent.daemon.requests import Requests
 from tepui.agent.daemon.sandboxes import Sandboxes
 from tepui.agent.fetcher.fetch import Fetcher
 from tepui.web.files import Files
+from tepui.web.process import system_metrics
 from tepui.wire import mesos
 
 Info = mesos.ContainerInfo

@@ -22,6 +22,7 @@ from tepui.master.core.events import (
     LinkOpened,
     LinkReceived,
     OperatorCallReceived,
+    OperatorLeft,
     OperatorSubscribed,
     RequestId,
     StreamClosed,
@@ -269,7 +270,8 @@ class Hostile:
         )
 
     def _stream_closed(self) -> Event:
-        return StreamClosed(self._one([*self._streams, StreamId("never")]))
+        stream = self._one([*self._streams, StreamId("never")])
+        return OperatorLeft(stream) if self._seldom() else StreamClosed(stream)
 
     # Agents
 

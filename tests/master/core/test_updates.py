@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import nan
 
+import pytest
 from msgspec.structs import replace
 
 from tepui.base.names import FrameworkId, TaskId
@@ -59,7 +60,7 @@ def reported(owner: Scheduler, task_id: str, state: TaskState, **fields: object)
 
 def test_an_update_is_forwarded_as_it_is() -> None:
     _, agent, owner = running()
-    status = status_of(agent, b"u" * 16, TaskState.TASK_RUNNING)
+    status = status_of(agent, b"E" * 16, TaskState.TASK_RUNNING)
     effects = agent.say(link.StatusUpdated(owner.framework_id, status, TaskState.TASK_RUNNING))
     event = Event(type=Event.Type.UPDATE, update=Event.Update(status=status))
     assert effects.then == [SendEvent(owner.stream, event)]
@@ -67,7 +68,7 @@ def test_an_update_is_forwarded_as_it_is() -> None:
 
 def test_an_update_that_waits_is_forwarded_again_when_it_is_repeated() -> None:
     _, agent, owner = running()
-    status = status_of(agent, b"u" * 16, TaskState.TASK_RUNNING)
+    status = status_of(agent, b"E" * 16, TaskState.TASK_RUNNING)
     for _ in range(2):
         agent.say(link.StatusUpdated(owner.framework_id, status, TaskState.TASK_RUNNING))
     assert owner.updates() == [status, status]
@@ -153,14 +154,23 @@ def test_an_update_of_an_unknown_task_is_forwarded_and_can_be_acknowledged() -> 
 
 def test_an_update_of_an_unknown_framework_is_counted_and_dropped() -> None:
     world, agent, _ = running()
-    status = status_of(agent, b"u" * 16, TaskState.TASK_RUNNING)
+    status = status_of(agent, b"E" * 16, TaskState.TASK_RUNNING)
     assert agent.say(link.StatusUpdated("nobody", status, TaskState.TASK_RUNNING)).then == []
+    assert world.state.counters.events["invalid_status_updates"] == 1
+
+
+@pytest.mark.parametrize("uuid", [None, b"", bytes(16), b"u" * 16, b"E" * 15])
+def test_an_update_that_could_not_be_acknowledged_is_dropped(uuid: bytes | None) -> None:
+    world, agent, owner = running()
+    status = replace(status_of(agent, b"E" * 16, TaskState.TASK_RUNNING), uuid=uuid)
+    agent.say(link.StatusUpdated(owner.framework_id, status, TaskState.TASK_RUNNING))
+    assert owner.updates() == []
     assert world.state.counters.events["invalid_status_updates"] == 1
 
 
 def test_an_update_that_no_scheduler_could_be_sent_as_json_is_dropped() -> None:
     world, agent, owner = running()
-    status = replace(status_of(agent, b"u" * 16, TaskState.TASK_RUNNING), timestamp=nan)
+    status = replace(status_of(agent, b"E" * 16, TaskState.TASK_RUNNING), timestamp=nan)
     limitation = mesos.TaskResourceLimitation(
         resources=(
             mesos.Resource(
@@ -177,17 +187,17 @@ def test_an_update_that_no_scheduler_could_be_sent_as_json_is_dropped() -> None:
 
 def test_a_task_that_has_ended_frees_its_resources_before_its_last_update_is_acknowledged() -> None:
     world, agent, owner = running()
-    status = status_of(agent, b"u" * 16, TaskState.TASK_RUNNING)
+    status = status_of(agent, b"E" * 16, TaskState.TASK_RUNNING)
     agent.say(link.StatusUpdated(owner.framework_id, status, TaskState.TASK_FINISHED))
     assert world.state.allocator.allocation(owner.framework_id) == {"*": ALL}  # offered again
     assert owner.framework.tasks[TaskId("t1")].state is TaskState.TASK_FINISHED
-    acknowledge(owner, agent.id, b"u" * 16)
+    acknowledge(owner, agent.id, b"E" * 16)
     assert list(owner.framework.tasks) == ["t1"]  # only RUNNING was acknowledged
 
 
 def test_an_end_is_an_end_even_when_the_agent_says_that_more_has_come() -> None:
     _, agent, owner = running()
-    status = replace(status_of(agent, b"u" * 15 + b"\0", TaskState.TASK_FAILED))
+    status = replace(status_of(agent, b"E" * 15 + b"\0", TaskState.TASK_FAILED))
     agent.say(link.StatusUpdated(owner.framework_id, status, TaskState.TASK_RUNNING))
     acknowledge(owner, agent.id, status.uuid)
     assert [task.state for task in owner.framework.completed_tasks] == [TaskState.TASK_FAILED]

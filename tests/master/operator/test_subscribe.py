@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tepui.base.names import StreamId
 from tepui.master.core import operator
-from tepui.master.core.events import StreamClosed
+from tepui.master.core.events import OperatorLeft
 from tepui.master.core.settings import HEARTBEAT_INTERVAL_MS
 from tepui.wire import master, mesos, scheduler
 from tepui.wire.json import encode
@@ -47,7 +47,7 @@ def test_heartbeats_go_on_until_the_reader_leaves() -> None:
     events(world, stream)
     world.advance(3 * HEARTBEAT_INTERVAL_MS)
     assert kinds(world, stream) == [Type.HEARTBEAT] * 3
-    world.put(StreamClosed(stream))
+    world.put(OperatorLeft(stream))
     world.advance(HEARTBEAT_INTERVAL_MS)
     assert kinds(world, stream) == []
 

@@ -13,6 +13,7 @@ from tepui.master.core.events import Asked, RequestId
 from tepui.master.core.views.classic import VIEWS
 from tepui.master.core.views.questions import (
     PARSERS,
+    CallAsked,
     HealthAsked,
     MetricsAsked,
     Question,
@@ -145,7 +146,7 @@ def test_health_has_no_body() -> None:
 
 def test_every_question_has_a_view() -> None:
     kinds = set(Question.__args__)
-    assert kinds == {*VIEWS, HealthAsked, MetricsAsked}
+    assert kinds == {*VIEWS, HealthAsked, MetricsAsked, CallAsked}
     assert {type(question_of(path, {"framework_id": "f"})) for path in PARSERS} <= kinds
 
 

@@ -12,6 +12,7 @@ from tepui.agent.core.state import (
     State,
     Task,
 )
+from tepui.agent.core.updates import size_bytes
 
 
 def check(state: State) -> None:
@@ -62,6 +63,7 @@ def _check_task(state: State, framework: Framework, task: Task) -> None:
     if task.state in TERMINAL and not framework.ending:
         assert task.pending, f"task {task.id} is over and is still here"
         assert task.pending[-1].state is task.state
+    assert task.pending_bytes == sum(map(size_bytes, task.pending))
     states = [status.state for status in task.pending]
     assert sum(one in TERMINAL for one in states) <= 1
     assert task.resend_timer is None or task.pending

@@ -29,6 +29,7 @@ from tepui.agent.core.reports import empty_status
 from tepui.agent.core.state import TERMINAL, Executor, Framework, State, Task, Watch
 from tepui.wire import mesos
 
+PAUSE_MIN_MS = 100  # between two probes of a task, whatever its interval; Mesos has no limit
 HTTP_HEALTHY = range(200, 400)  # Mesos: health_checker.cpp
 
 HEALTH_REASON = mesos.TaskStatus.Reason.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
@@ -100,7 +101,8 @@ def check_finished(state: State, event: CheckFinished, now_ms: int, step: AgentS
         interval_ms = seconds_to_ms(task.info.check.interval_seconds)
         _checked(state, framework, task, task.info.check, event.outcome, now_ms, step)
     if _find(state, framework_id, task_id, health=health) is not None:  # it was not killed
-        _schedule(state, framework, task, watch, interval_ms, now_ms, health=health)
+        pause_ms = max(PAUSE_MIN_MS, interval_ms)
+        _schedule(state, framework, task, watch, pause_ms, now_ms, health=health)
 
 
 def _schedule(

@@ -24,12 +24,15 @@ LAUNCH_FAILED = mesos.TaskStatus.Reason.REASON_CONTAINER_LAUNCH_FAILED
 
 def run_tasks(state: State, message: link.RunTasks, now_ms: int, step: AgentStep) -> None:
     """The tasks are staging, or refused with an update each."""
-    framework = lives.framework_of(state, message.framework)
-    known = [task for task in message.tasks if task.task_id.value in framework.tasks]
-    if framework.ending or state.stopping is not None or known:
+    assert message.framework.id is not None  # fault_of
+    here = state.frameworks.get(message.framework.id.value)
+    known = here and [task for task in message.tasks if task.task_id.value in here.tasks]
+    if state.stopping is not None or (here is not None and here.ending) or known:
         # The master sends no task twice, and none of a framework that it has shut down.
-        note(step, "tasks_ignored", framework=framework.id, task=message.tasks[0].task_id.value)
+        framework_id = message.framework.id.value
+        note(step, "tasks_ignored", framework=framework_id, task=message.tasks[0].task_id.value)
         return
+    framework = lives.framework_of(state, message.framework)
     group = message.group or (
         message.executor is not None and message.executor.type is mesos.ExecutorInfo.Type.DEFAULT
     )

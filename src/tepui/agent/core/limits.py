@@ -16,6 +16,7 @@ from tepui.resources import Resources
 from tepui.wire import mesos
 
 MIB = 1024 * 1024
+BYTES_MAX = 2**63 - 1  # a framework may name any limit; more than this, no kernel takes
 Part = tuple[tuple[mesos.Resource, ...], Mapping[str, mesos.Value.Scalar]]
 
 
@@ -55,4 +56,4 @@ def _sum(sum_milli: int | None, limit: mesos.Value.Scalar | None, share_milli: i
 
 
 def _bytes(milli_mib: int) -> int:
-    return milli_mib * MIB // 1000
+    return min(milli_mib * MIB // 1000, BYTES_MAX)

@@ -24,6 +24,7 @@ def metrics_of(state: State, now_ms: int) -> dict[str, float]:
         "gc/path_removals_pending": len(state.sandboxes),
         "gc/path_removals_succeeded": counters.sandboxes_removed,
         "slave/container_launch_errors": counters.container_launch_errors,
+        "slave/executor_directory_max_allowed_age_secs": state.settings.gc_delay_ms / 1000,
         "slave/executors_preempted": 0,
         "slave/executors_terminated": counters.executors_terminated,
         "slave/frameworks_active": len(state.frameworks),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import structs
+from msgspec import msgpack, structs
 
 from tepui.agent.core import frameworks, kills, launches, lives, updates
 from tepui.agent.core.actions import AdoptId, CloseLink
@@ -21,6 +21,7 @@ from tepui.agent.core.events import (
     PingsMissed,
     RegistrationOverdue,
 )
+from tepui.agent.core.faults import fault_of
 from tepui.agent.core.state import Framework, State, Task
 from tepui.agent.core.stopping import stop
 from tepui.wire import link, mesos
@@ -46,7 +47,14 @@ def link_lost(state: State, event: LinkLost, now_ms: int, step: AgentStep) -> No
 
 
 def master_spoke(state: State, event: MasterSpoke, now_ms: int, step: AgentStep) -> None:
-    """What the message asks for is done; each kind has a function in MESSAGES."""
+    """What the message asks for is done; each kind has a function in MESSAGES.
+
+    After what cannot be, the link is closed: the next registration says what is not here.
+    """
+    fault = fault_of(event.message)
+    if fault is not None:
+        step.then.append(CloseLink(f"the master sent {fault}"))
+        return
     handler = MESSAGES[type(event.message)]
     handler(state, event.message, now_ms, step)
 
@@ -111,12 +119,15 @@ def _expect_no_registration(state: State) -> None:
     state.registration_timer = None
 
 
+_encode = msgpack.Encoder().encode
+
+
 def _registration(state: State) -> link.Register | link.Reregister:
     settings = state.settings
     if state.info.id is None:
         return link.Register(state.info, settings.version, settings.address)
     frameworks_here = tuple(state.frameworks.values())
-    return link.Reregister(
+    whole = link.Reregister(
         info=state.info,
         version=settings.version,
         address=settings.address,
@@ -133,12 +144,49 @@ def _registration(state: State) -> link.Register | link.Reregister:
             for task in framework.tasks.values()
         ),
     )
+    return whole if len(_encode(whole)) <= link.MESSAGE_BYTES_MAX else _shortened(whole)
+
+
+def _shortened(whole: link.Reregister) -> link.Reregister:
+    """Only what the master must know; one framework's long labels must not cut the agent off."""
+    return structs.replace(
+        whole,
+        executors=tuple(
+            link.RunningExecutor(
+                one.framework_id,
+                mesos.ExecutorInfo(
+                    type=one.info.type,
+                    executor_id=one.info.executor_id,
+                    framework_id=one.info.framework_id,
+                    resources=one.info.resources,
+                ),
+            )
+            for one in whole.executors
+        ),
+        tasks=tuple(
+            mesos.Task(
+                name=task.task_id.value,
+                task_id=task.task_id,
+                framework_id=task.framework_id,
+                executor_id=task.executor_id,
+                agent_id=task.agent_id,
+                state=task.state,
+                resources=task.resources,
+                status_update_state=task.status_update_state,
+            )
+            for task in whole.tasks
+        ),
+    )
 
 
 def _reported(framework: Framework, task: Task) -> mesos.Task:
-    """The task as the master is told, with the uuid only of an update that it may not have."""
+    """The task as the master is told, with the uuid only of an update that it may not have.
+
+    One with data, which the task's statuses have not, comes again itself.
+    """
     wire = updates.to_wire(framework, framework.executors.get(task.executor_id), task)
-    if task.pending and task.pending[0].uuid == task.sent_uuid:
+    first = task.pending[0] if task.pending else None
+    if first is not None and first.uuid == task.sent_uuid and first.data is None:
         return wire
     return structs.replace(wire, status_update_uuid=None)
 

@@ -24,6 +24,8 @@ COMPLETED_FRAMEWORKS_MAX = 50  # Mesos: slave/constants.hpp
 COMPLETED_TASKS_PER_EXECUTOR_MAX = 200  # Mesos: slave/constants.hpp
 STATUSES_PER_TASK_MAX = 100  # of one task, for the views; Mesos has no limit
 PENDING_PER_TASK_MAX = 10_000  # unacknowledged updates of one task; Mesos has no limit
+PENDING_BYTES_PER_TASK_MAX = 16 << 20  # the same in bytes
+UPDATE_BYTES_MAX = 1 << 20  # of one update of an executor, its data with it
 TAKEN_PER_TASK_MAX = 1_000  # updates of one task that its executor may send a second time
 
 TERMINAL = frozenset(
@@ -78,6 +80,7 @@ class Task(Struct):
     state: mesos.TaskState = mesos.TaskState.TASK_STAGING
     statuses: list[mesos.TaskStatus] = field(default_factory=list)
     pending: deque[mesos.TaskStatus] = field(default_factory=deque)
+    pending_bytes: int = 0
     taken: dict[bytes, None] = field(default_factory=dict)  # the last uuids of its executor
     resend_timer: int | None = None
     backoff_ms: int = 0

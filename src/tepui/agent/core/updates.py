@@ -10,11 +10,12 @@ Source: Mesos task_status_update_manager.cpp, slave/constants.hpp.
 
 from __future__ import annotations
 
-from msgspec import structs
+from msgspec import msgpack, structs
 
 from tepui.agent.core.effects import AgentStep, note, send
 from tepui.agent.core.events import ResendDue
 from tepui.agent.core.state import (
+    PENDING_BYTES_PER_TASK_MAX,
     PENDING_PER_TASK_MAX,
     STATUSES_PER_TASK_MAX,
     TERMINAL,
@@ -31,6 +32,8 @@ RESEND_MAX_MS = 600_000  # Mesos: STATUS_UPDATE_RETRY_INTERVAL_MAX
 PARTITION_AWARE = mesos.FrameworkInfo.Capability.Type.PARTITION_AWARE
 SOURCE_AGENT = mesos.TaskStatus.Source.SOURCE_AGENT
 SOURCE_EXECUTOR = mesos.TaskStatus.Source.SOURCE_EXECUTOR
+
+_encode = msgpack.Encoder().encode
 
 
 def report(
@@ -60,10 +63,16 @@ def report(
         counts = state.counters.terminal_tasks
         counts[task.state] = counts.get(task.state, 0) + 1
     _remember(task, status)
-    if len(task.pending) >= PENDING_PER_TASK_MAX and task.state not in TERMINAL:
+    size = size_bytes(status)
+    is_full = (
+        len(task.pending) >= PENDING_PER_TASK_MAX
+        or task.pending_bytes + size > PENDING_BYTES_PER_TASK_MAX
+    )
+    if is_full and task.state not in TERMINAL:
         note(step, "update_dropped", task=task.id, state=status.state.name)
         return  # a scheduler that is so far behind will learn of the end all the same
     task.pending.append(status)
+    task.pending_bytes += size
     if len(task.pending) == 1:
         task.backoff_ms = RESEND_MIN_MS
         forward(state, framework, task, now_ms, step)
@@ -136,6 +145,7 @@ def acknowledged(
         note(step, "acknowledgement_of_another_update", task=message.task_id)
         return None
     status = task.pending.popleft()
+    task.pending_bytes -= size_bytes(status)
     if status.state in TERMINAL:
         drop(state, task)
         return task
@@ -149,6 +159,12 @@ def drop(state: State, task: Task) -> None:
     state.timers.cancel(task.resend_timer)
     task.resend_timer = None
     task.pending.clear()
+    task.pending_bytes = 0
+
+
+def size_bytes(status: mesos.TaskStatus) -> int:
+    """What the update takes on the link."""
+    return len(_encode(status))
 
 
 def lost_state(framework: Framework) -> mesos.TaskState:
@@ -204,7 +220,12 @@ def user_of(framework: Framework, info: mesos.TaskInfo, executor: Executor | Non
 
 
 def _remember(task: Task, status: mesos.TaskStatus) -> None:
-    """The views show each state once, with its last status (Mesos: slave.cpp, recordTaskStatus)."""
+    """The views show each state once, with its last status (Mesos: slave.cpp, recordTaskStatus).
+
+    Its data, which may be large, is kept for the scheduler only.
+    """
+    if status.data is not None:
+        status = structs.replace(status, data=None)
     if task.statuses and task.statuses[-1].state is status.state:
         task.statuses.pop()
     task.statuses.append(status)

@@ -11,6 +11,7 @@ import msgspec
 
 from tepui.agent.core import metrics, updates
 from tepui.agent.core.actions import AnswerClassic, AnswerOperator, Json
+from tepui.agent.core.allocated import allocated, allocated_executor
 from tepui.agent.core.effects import AgentStep
 from tepui.agent.core.events import Classic, ClassicAsked, OperatorCalled
 from tepui.agent.core.state import TERMINAL, Executor, Framework, Phase, State, Task
@@ -302,14 +303,18 @@ def _get_tasks(state: State) -> Response.GetTasks:
     for framework in state.frameworks.values():
         for task in framework.tasks.values():
             executor = framework.executors.get(task.executor_id)
-            wire = updates.to_wire(framework, executor, task)
+            wire = _allocated(updates.to_wire(framework, executor, task), executor)
             if task.state in TERMINAL:
                 terminated.append(wire)
             elif executor is not None and task.id in executor.queued:
                 queued.append(wire)
             else:
                 launched.append(wire)
-    completed = [task for _, executor in _all_executors(state) for task in executor.completed_tasks]
+    completed = [
+        _allocated(task, executor)
+        for _, executor in _all_executors(state)
+        for task in executor.completed_tasks
+    ]
     return Response.GetTasks(
         queued_tasks=tuple(queued),
         launched_tasks=tuple(launched),
@@ -318,13 +323,22 @@ def _get_tasks(state: State) -> Response.GetTasks:
     )
 
 
+def _allocated(task: mesos.Task, executor: Executor | None) -> mesos.Task:
+    """The task with the role of its executor on all resources."""
+    if executor is None:
+        return task
+    return msgspec.structs.replace(task, resources=allocated(task.resources, executor.role))
+
+
 def _get_executors(state: State) -> Response.GetExecutors:
     one = Response.GetExecutors.Executor
     completed = (*state.frameworks.values(), *state.completed_frameworks)
     return Response.GetExecutors(
-        executors=tuple(one(executor_info=e.info) for e in _shown_executors(state)),
+        executors=tuple(
+            one(executor_info=allocated_executor(e.info, e.role)) for e in _shown_executors(state)
+        ),
         completed_executors=tuple(
-            one(executor_info=executor.info)
+            one(executor_info=allocated_executor(executor.info, executor.role))
             for framework in completed
             for executor in framework.completed_executors
         ),

@@ -8,12 +8,12 @@ from tepui.agent.core.actions import AnswerClassic, Json
 from tepui.agent.core.events import Classic, ClassicAsked
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
-from tepui.agent.daemon.machine import system_metrics
 from tepui.agent.daemon.master_link import MasterLink, Put
 from tepui.agent.daemon.requests import Requests
 from tepui.base.loop import Overloaded
 from tepui.web.http import Request, Response, json, text
 from tepui.web.loglevel import LogLevel
+from tepui.web.process import ProcessApi, system_metrics
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,7 +37,7 @@ class Endpoints:
         self._containers = containers
         self._master = master
         self._flags = flags
-        self._log_level = log_level
+        self._process = ProcessApi(log_level)
 
     def handlers(self) -> dict[str, Handle]:
         """All of them, by path."""
@@ -50,8 +50,7 @@ class Endpoints:
             "/health": self.health,
             "/metrics/snapshot": self.snapshot,
             "/metrics": self.prometheus,
-            "/system/stats.json": self.system,
-            "/logging/toggle": self.logging,
+            **self._process.handlers(),
         }
 
     async def state(self, request: Request) -> Response:
@@ -101,21 +100,6 @@ class Endpoints:
 
     async def health(self, request: Request) -> Response:
         return Response(200)
-
-    async def system(self, request: Request) -> Response:
-        found = system_metrics()
-        body = {
-            "avg_load_15min": found["system/load_15min"],
-            "avg_load_1min": found["system/load_1min"],
-            "avg_load_5min": found["system/load_5min"],
-            "cpus_total": int(found["system/cpus_total"]),
-            "mem_free_bytes": int(found["system/mem_free_bytes"]),
-            "mem_total_bytes": int(found["system/mem_total_bytes"]),
-        }
-        return json(body, request)
-
-    async def logging(self, request: Request) -> Response:
-        return text(200, f"{self._log_level.verbosity}\n")
 
     async def _ask(self, view: Classic) -> Json | Response:
         needs_usage = view in (Classic.CONTAINERS, Classic.STATISTICS)

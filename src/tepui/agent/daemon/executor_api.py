@@ -9,6 +9,7 @@ import asyncio
 
 from tepui.agent.core.actions import AnswerExecutor
 from tepui.agent.core.events import ExecutorCalled, ExecutorSubscribed
+from tepui.agent.core.validation import executor_call_error
 from tepui.agent.daemon.executor_streams import ExecutorStreams
 from tepui.agent.daemon.master_link import Put
 from tepui.agent.daemon.requests import Requests
@@ -16,12 +17,6 @@ from tepui.base.loop import Overloaded
 from tepui.web.http import ACCEPTED, Answer, Request, Response, Streaming, not_allowed, text
 from tepui.wire import executor, media
 from tepui.wire.errors import Malformed
-
-PARTS = {  # the sub-message that a call of this type carries
-    executor.Call.Type.SUBSCRIBE: "subscribe",
-    executor.Call.Type.UPDATE: "update",
-    executor.Call.Type.MESSAGE: "message",
-}
 
 
 class ExecutorApi:
@@ -39,7 +34,7 @@ class ExecutorApi:
         try:
             content = media.content(request.headers.get("content-type"))
             call = media.decode(executor.Call, request.body, content)
-            fault = fault_of(call)
+            fault = executor_call_error(call)
             if fault is not None:
                 return text(400, f"Failed to validate Executor::Call: {fault}")
             if call.type is executor.Call.Type.SUBSCRIBE:
@@ -79,16 +74,6 @@ class ExecutorApi:
             return _response(refused.result())
         self._requests.forget(connection)
         return Streaming(stream, accepted.value)
-
-
-def fault_of(call: executor.Call) -> str | None:
-    """The rule of Mesos's slave/validation.cpp that the call breaks, whoever sends it."""
-    if call.type is None:
-        return "Expecting 'type' to be present"
-    part = PARTS.get(call.type)
-    if part is not None and getattr(call, part) is None:
-        return f"Expecting '{part}' to be present"
-    return None
 
 
 def _response(reply: object) -> Response:

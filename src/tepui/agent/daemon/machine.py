@@ -1,4 +1,4 @@
-"""What this machine has: resources to offer, and the metrics of the whole system.
+"""What this machine has to offer.
 
 Source: Mesos slave/containerizer/containerizer.cpp (resources), slave/constants.hpp.
 """
@@ -9,6 +9,7 @@ import os
 import shutil
 
 from tepui.resources import Resources, parse_resources
+from tepui.web.process import memory_bytes
 
 MIB = 1 << 20
 KEPT_MEM_MIB = 1024  # for the system; of a machine with less than twice that, half
@@ -28,22 +29,8 @@ def resources_of(text: str | None, default_role: str, work_dir: str) -> Resource
     return given + parse_resources(";".join(missing), default_role)
 
 
-def system_metrics() -> dict[str, float]:
-    """Metrics of the machine, by Mesos's names."""
-    one, five, fifteen = os.getloadavg()
-    total, free = _memory_bytes()
-    return {
-        "system/cpus_total": float(os.cpu_count() or 1),
-        "system/load_1min": one,
-        "system/load_5min": five,
-        "system/load_15min": fifteen,
-        "system/mem_total_bytes": float(total),
-        "system/mem_free_bytes": float(free),
-    }
-
-
 def _detected(work_dir: str) -> list[tuple[str, str]]:
-    mem_mib = _memory_bytes()[0] // MIB
+    mem_mib = memory_bytes()[0] // MIB
     disk_mib = shutil.disk_usage(work_dir).total // MIB
     return [
         ("cpus", f"cpus:{os.cpu_count() or 1}"),
@@ -55,8 +42,3 @@ def _detected(work_dir: str) -> list[tuple[str, str]]:
 
 def _without(total: int, kept: int) -> int:
     return total - kept if total >= 2 * kept else total // 2
-
-
-def _memory_bytes() -> tuple[int, int]:
-    page = os.sysconf("SC_PAGE_SIZE")
-    return os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page

@@ -7,47 +7,29 @@ containers, and resource providers, are not part of this agent: their calls are 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
-
-import msgspec
 
 from tepui.agent.core.actions import AnswerOperator
 from tepui.agent.core.durations import to_ms
 from tepui.agent.core.events import OperatorCalled
+from tepui.agent.core.validation import operator_call_error
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
-from tepui.agent.daemon.machine import system_metrics
 from tepui.agent.daemon.master_link import Put
 from tepui.agent.daemon.requests import Requests
 from tepui.base.loop import Overloaded
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, not_allowed, text
 from tepui.web.loglevel import LogLevel
+from tepui.web.process import system_metrics
 from tepui.wire import agent, media, mesos, recordio
 from tepui.wire.errors import Malformed
 
 Type = agent.Call.Type
 Answer = agent.Response
 
-WITHOUT_PART: Final = frozenset(
-    {
-        Type.GET_HEALTH,
-        Type.GET_FLAGS,
-        Type.GET_VERSION,
-        Type.GET_LOGGING_LEVEL,
-        Type.GET_STATE,
-        Type.GET_CONTAINERS,
-        Type.GET_FRAMEWORKS,
-        Type.GET_EXECUTORS,
-        Type.GET_OPERATIONS,
-        Type.GET_TASKS,
-        Type.GET_AGENT,
-        Type.GET_RESOURCE_PROVIDERS,
-        Type.PRUNE_IMAGES,
-        Type.UNKNOWN,
-    }
-)
 VIEWS: Final = frozenset(
     {
         Type.GET_STATE,
@@ -116,16 +98,20 @@ class OperatorApi:
             body = request.body
             if content.media is media.Media.RECORDIO:
                 records = recordio.Deframer(BODY_BYTES_MAX).feed(body)
-                body = records[0] if records else b""
+                if not records:
+                    return text(400, "Received EOF while reading request body")
+                body = records[0]
             call = media.decode(agent.Call, body, content.message)
-            fault = fault_of(call)
+            fault = operator_call_error(call)
             if fault is not None:
                 return text(400, f"Failed to validate agent::Call: {fault}")
             assert call.type is not None
             media.check_agent_call(call.type.name, content, accepted)
             do = self._calls.get(call.type)
             if do is None:
-                return text(501, "501 Not Implemented.")
+                if call.type is Type.UNKNOWN:
+                    return text(501, "501 Not Implemented.")
+                return text(501, f"{call.type.value} is not supported by this agent")
             answer = await do(call)
             return Response(200) if answer is None else encoded(answer, accepted.message)
         except media.NotNegotiable as refusal:
@@ -198,21 +184,6 @@ class OperatorApi:
         """There are no images, so all unused ones are gone."""
 
 
-def fault_of(call: agent.Call) -> str | None:
-    """The rule of Mesos's slave/validation.cpp that the call breaks."""
-    if call.type is None:
-        return "Expecting 'type' to be present"
-    if call.type in WITHOUT_PART:
-        return None
-    part = call.type.name.lower()
-    if getattr(call, part) is None:
-        return f"Expecting '{part}' to be present"
-    attach = call.attach_container_input
-    if attach is not None and attach.type is None:
-        return "Expecting 'attach_container_input.type' to be present"
-    return None
-
-
 def encoded(answer: Answer, wanted: media.Media) -> Response:
     """The answer in JSON or protobuf; in JSON with the empty lists that Mesos writes."""
     is_json = wanted is media.Media.JSON
@@ -223,10 +194,11 @@ def encoded(answer: Answer, wanted: media.Media) -> Response:
         return Response(200, media.encode(answer, wanted), wanted.value)
     if not is_json:
         return Response(200, media.encode(answer, wanted), wanted.value)
-    built = msgspec.json.decode(media.encode(answer, wanted))
+    built = json.loads(media.encode(answer, wanted))  # which takes infinities as well
     assert isinstance(built, dict)
     for part in (built, built.get("get_state", {})):
         for name, lists in EMPTY_LISTS.items():
             if name in part:
                 part[name] = {one: part[name].get(one, []) for one in lists}
-    return Response(200, msgspec.json.encode(built), wanted.value)
+    body = json.dumps(built, separators=(",", ":")).encode()
+    return Response(200, body, wanted.value)

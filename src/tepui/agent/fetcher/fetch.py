@@ -29,6 +29,8 @@ CONNECT_MS: Final = 30_000
 STALL_MS: Final = 60_000  # Mesos: --fetcher_stall_timeout; without a byte for so long
 CHUNK_BYTES: Final = 256 * 1024
 URIS_MAX: Final = 1_000  # of one container
+REDIRECTS_MAX: Final = 10  # of one URI
+FETCHING_MAX: Final = 256  # containers whose URIs are fetched at once; others wait, in their time
 
 URI = mesos.CommandInfo.URI
 
@@ -43,6 +45,7 @@ class Fetcher:
     def __init__(self, *, timeout_ms: int, bytes_max: int, base: str | None = None) -> None:
         self._timeout_ms = timeout_ms
         self._bytes_max = bytes_max
+        self._turns = asyncio.Semaphore(FETCHING_MAX)
         self._base = base  # where relative paths begin (Mesos: --frameworks_home)
 
     async def fetch(self, uris: Sequence[URI], directory: str, user: str | None) -> None:
@@ -50,7 +53,7 @@ class Fetcher:
         if len(uris) > URIS_MAX:
             raise FetchFailed(f"{len(uris)} URIs are more than {URIS_MAX}")
         try:
-            async with asyncio.timeout(self._timeout_ms / 1000):
+            async with asyncio.timeout(self._timeout_ms / 1000), self._turns:
                 for uri in uris:
                     await self._fetch_one(uri, Path(directory), user)
         except TimeoutError:
@@ -90,7 +93,7 @@ class Fetcher:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-                session.get(source) as answer,
+                session.get(source, max_redirects=REDIRECTS_MAX) as answer,
             ):
                 if answer.status != 200:
                     raise FetchFailed(f"the server answered {answer.status} {answer.reason}")
@@ -103,6 +106,8 @@ class Fetcher:
                         if size > self._bytes_max:
                             raise FetchFailed(f"more than {self._bytes_max} bytes")
                         await asyncio.to_thread(file.write, chunk)
+        except aiohttp.TooManyRedirects:
+            raise FetchFailed(f"more than {REDIRECTS_MAX} redirects") from None
         except aiohttp.ClientError as error:
             raise FetchFailed(str(error) or type(error).__name__) from None
         except TimeoutError:

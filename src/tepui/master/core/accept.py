@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tepui.base.names import ExecutorId, OfferId, Role, TaskId
-from tepui.master.core import offers, statuses, tasks
+from tepui.master.core import caps, offers, statuses, tasks
 from tepui.master.core.actions import Effects, Note, SendEvent, SendToAgent
 from tepui.master.core.state import Agent, Executor, Framework, Offer, State, Task
 from tepui.master.core.validation import (
@@ -193,6 +193,7 @@ def _launch(
     """Launch one task, with its executor if that does not run yet."""
     framework = budget.framework
     info = completed_task(asked, framework.id)
+    error = error or _cap_error(state, budget, (info,))
     error = error or task_error(info, _context(state, budget))
     if error is not None:
         _refuse_task(state, framework, info, error, Reason.REASON_TASK_INVALID, now_ms, step)
@@ -214,6 +215,7 @@ def _launch_group(
     framework = budget.framework
     executor = launch.executor
     group = completed_group(launch.task_group, executor)
+    error = error or _cap_error(state, budget, group.tasks)
     error = error or task_group_error(group, executor, _context(state, budget))
     if error is not None:
         for info in launch.task_group.tasks:
@@ -227,6 +229,13 @@ def _launch_group(
     for info in group.tasks:
         _add_task(state, budget, info, executor_id, step)
     _run(budget, group.tasks, executor, step, group=True)
+
+
+def _cap_error(state: State, budget: _Budget, infos: tuple[mesos.TaskInfo, ...]) -> str | None:
+    error = caps.tasks_error(budget.framework, budget.agent, infos)
+    if error is not None:
+        state.counters.add("refused_by_limits")
+    return error
 
 
 def _context(state: State, budget: _Budget) -> LaunchContext:

@@ -36,6 +36,30 @@ class AnswerJson(Struct, frozen=True):
     body: bytes
 
 
+class AnswerEncoded(Struct, frozen=True):
+    """Answer a request with 200 and a body of this type."""
+
+    request: RequestId
+    body: bytes
+    content_type: str
+
+
+class AnswerFromSnapshot(Struct, frozen=True):
+    """Answer a request with 200 and what `views.reading.render` writes, from a snapshot.
+
+    Making the answer here would stall everybody else. The shell puts SnapshotDue when it could
+    take a snapshot, and one may answer all that wait.
+    """
+
+    request: RequestId
+    question: Struct
+    content_type: str
+
+
+class TakeSnapshot(Struct, frozen=True):
+    """Take a snapshot of the state now, when nothing that was decided is not yet durable."""
+
+
 class SendEvent(Struct, frozen=True):
     """Send a record on a stream, in the form that its reader accepts."""
 
@@ -70,7 +94,17 @@ class Note(Struct, frozen=True):
 
 
 Action: TypeAlias = (
-    Answer | AnswerMessage | AnswerJson | SendEvent | EndStream | SendToAgent | CloseLink | Note
+    Answer
+    | AnswerMessage
+    | AnswerJson
+    | AnswerEncoded
+    | AnswerFromSnapshot
+    | TakeSnapshot
+    | SendEvent
+    | EndStream
+    | SendToAgent
+    | CloseLink
+    | Note
 )
 
 

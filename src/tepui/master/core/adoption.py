@@ -6,10 +6,13 @@ does (it was unreachable, or this master is new: taken in again).
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from tepui.base.names import ExecutorId, FrameworkId, Role, TaskId
 from tepui.master.core import statuses, tasks
 from tepui.master.core.actions import Effects, SendToAgent
 from tepui.master.core.frameworks import recover_framework
+from tepui.master.core.sharing import Wire, shared_resources, shared_statuses
 from tepui.master.core.state import TERMINAL_STATES, Agent, Executor, Framework, State, Task
 from tepui.resources import Resources
 from tepui.resources.resources import allocation_role
@@ -125,6 +128,9 @@ def _take_in(
         step.then.append(SendToAgent(agent.link, link.KillTask(framework.id, task_id, None)))
         return
     role = _role_of(found.resources, framework)
+    wire, resources = shared_resources(found.resources)
+    info = _info_of(found, agent, wire)
+    found = replace(found, statuses=shared_statuses(found.statuses, info))
     unreachable = framework.unreachable_tasks.pop(task_id, None)
     task = Task(
         id=task_id,
@@ -132,8 +138,8 @@ def _take_in(
         agent_id=agent.id,
         executor_id=None if found.executor_id is None else ExecutorId(found.executor_id.value),
         role=role,
-        resources=Resources.of(found.resources),
-        info=_info_of(found),
+        resources=resources,
+        info=info,
         state=found.state,
         statuses=found.statuses,
         update=_unacknowledged(agent, found),
@@ -170,13 +176,13 @@ def _role_of(wire: tuple[mesos.Resource, ...], framework: Framework) -> Role:
     return Role(allocation_role(wire) or next(iter(framework.roles), "*"))
 
 
-def _info_of(found: mesos.Task) -> mesos.TaskInfo:
+def _info_of(found: mesos.Task, agent: Agent, resources: Wire) -> mesos.TaskInfo:
     """The parts of the task's description that an agent's report has."""
     return mesos.TaskInfo(
         name=found.name,
         task_id=found.task_id,
-        agent_id=found.agent_id,
-        resources=found.resources,
+        agent_id=agent.info.id if agent.info.id == found.agent_id else found.agent_id,
+        resources=resources,
         container=found.container,
         health_check=found.health_check,
         kill_policy=found.kill_policy,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tepui.allocator import AgentTerms
 from tepui.base.names import AgentId, ExecutorId, FrameworkId, TaskId
-from tepui.master.core import offers
+from tepui.master.core import caps, offers
 from tepui.master.core.actions import AgentAdmitted, Effects, SendToAgent
 from tepui.master.core.adoption import adopt, used_by
 from tepui.master.core.departures import (
@@ -21,7 +21,14 @@ from tepui.master.core.departures import (
     remove_agent,
     send_away,
 )
-from tepui.master.core.events import LinkClosed, LinkId, LinkOpened, LinkReceived, PingDue
+from tepui.master.core.events import (
+    LinkClosed,
+    LinkId,
+    LinkOpened,
+    LinkReceived,
+    PingDue,
+    RegistrationDue,
+)
 from tepui.master.core.publish import publish_agent_added
 from tepui.master.core.state import Agent, State
 from tepui.master.core.updates import executor_exited, executor_message, status_updated
@@ -31,7 +38,19 @@ from tepui.wire import link, mesos
 
 
 def link_opened(state: State, event: LinkOpened, now_ms: int, step: Effects) -> None:
-    """A connection; who it is comes as its first message."""
+    """A connection; who it is it says soon, or it is closed."""
+    while len(state.unregistered_links) >= caps.LINKS_MAX:
+        oldest = next(iter(state.unregistered_links))
+        state.counters.add("refused_by_limits")
+        cut_off(state, oldest, f"links: more than {caps.LINKS_MAX} are not registered", step)
+    state.unregistered_links[event.link] = state.timers.set(
+        now_ms + caps.REGISTRATION_MS, RegistrationDue(event.link)
+    )
+
+
+def registration_due(state: State, event: RegistrationDue, now_ms: int, step: Effects) -> None:
+    """Whoever it is, it has said nothing that counts."""
+    cut_off(state, event.link, f"not registered within {caps.REGISTRATION_MS} ms", step)
 
 
 def link_received(state: State, event: LinkReceived, now_ms: int, step: Effects) -> None:
@@ -77,6 +96,7 @@ def link_closed(state: State, event: LinkClosed, now_ms: int, step: Effects) -> 
     comes back without them or stays away, for a broken connection has not ended them.
     """
     state.closing_links.discard(event.link)
+    state.timers.cancel(state.unregistered_links.pop(event.link, None))
     agent_id = state.agent_by_link.pop(event.link, None)
     if agent_id is None:
         return
@@ -116,6 +136,8 @@ def _register(
     for other in [a for a in state.agents.values() if a.address == message.address]:
         text = "A new agent registered at the same address"
         remove_agent(state, other, text, REGISTERED, now_ms, step)
+    if _exceeds_limits(state, link_id, message, step):
+        return
     agent_id = _next_id(state)
     info = replace(message.info, id=mesos.AgentID(agent_id))
     agent = _add(state, link_id, replace(message, info=info), now_ms)
@@ -145,6 +167,8 @@ def _reregister(
     if agent_id in state.removed_agents:
         send_away(state, link_id, "Agent has been removed", step)
         return
+    if _exceeds_limits(state, link_id, message, step):
+        return
     state.counters.add("slave_reregistrations")
     known = state.agents.get(agent_id)
     if known is None:
@@ -168,6 +192,17 @@ def _reregister(
     _repeat_kills(agent, link_id, step)
     if known is None:
         publish_agent_added(state, agent, step)
+
+
+def _exceeds_limits(
+    state: State, link_id: LinkId, message: link.Register | link.Reregister, step: Effects
+) -> bool:
+    """Whether the agent was cut off because it, or what it runs, is too much."""
+    error = caps.register_error(state, message)
+    if error is not None:
+        state.counters.add("refused_by_limits")
+        cut_off(state, link_id, error, step)
+    return error is not None
 
 
 def _used_by_claim(state: State, message: link.Reregister, claim: Claim) -> Resources | None:
@@ -202,6 +237,7 @@ def _relink(state: State, agent: Agent, link_id: LinkId, now_ms: int, step: Effe
         offers.rescind(state, offer, now_ms, step)
     agent.link = link_id
     agent.pings_missed = 0
+    _expect_no_registration(state, link_id)
     state.agent_by_link[link_id] = agent.id
 
 
@@ -220,9 +256,14 @@ def _add(
         link=link_id,
     )
     state.agents[agent.id] = agent
+    _expect_no_registration(state, link_id)
     state.agent_by_link[link_id] = agent.id
     _set_ping(state, agent, now_ms)
     return agent
+
+
+def _expect_no_registration(state: State, link_id: LinkId) -> None:
+    state.timers.cancel(state.unregistered_links.pop(link_id, None))
 
 
 def _describe(agent: Agent, message: link.Reregister) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tepui.base.names import AgentId, ExecutorId, FrameworkId, Role
-from tepui.master.core import throttle
+from tepui.master.core import caps, throttle
 from tepui.master.core.accept import accept, decline
 from tepui.master.core.actions import Answer, Effects, SendEvent, SendToAgent
 from tepui.master.core.events import CallReceived, CallsTurnCame
@@ -57,12 +57,18 @@ def _do(
 ) -> None:
     call = event.call
     assert call.type is not None
+    error = caps.call_error(call)
+    if error is not None:
+        state.counters.add("refused_by_limits")
+        step.then.append(Answer(event.request, 400, error))
+        return
     if call.type is Call.Type.UPDATE_FRAMEWORK:
         _update_framework(state, framework, event, now_ms, step)
         return
     handler = HANDLERS.get(call.type)
     if handler is None:
-        step.then.append(Answer(event.request, 501, f"call {call.type.value} is not known"))
+        assert call.type is Call.Type.UNKNOWN
+        step.then.append(Answer(event.request, 501, "501 Not Implemented."))
         return
     step.then.append(Answer(event.request, 202))
     handler(state, framework, getattr(call, call.type.lower(), None), now_ms, step)
@@ -94,7 +100,11 @@ def _update_framework(
 ) -> None:
     update = event.call.update_framework
     assert update is not None
-    error = update_framework_error(framework.info, update)
+    error = caps.framework_error(state, framework, update.framework_info, update.offer_constraints)
+    if error is not None:
+        state.counters.add("refused_by_limits")
+    else:
+        error = update_framework_error(framework.info, update)
     if error is not None:
         step.then.append(Answer(event.request, 400, error))
         return

@@ -24,6 +24,7 @@ def check(state: State) -> None:
         assert subscription.stream == stream, framework_id
     linked = {agent.link: agent.id for agent in state.agents.values() if agent.link is not None}
     assert linked == state.agent_by_link
+    assert not state.unregistered_links.keys() & (linked.keys() | state.closing_links)
     assert len(state.timers) == _timers_wanted(state), "a timer is left over, or missing"
 
 
@@ -32,6 +33,7 @@ def _timers_wanted(state: State) -> int:
         len(state.frameworks)  # the heartbeat of its stream, or its failover timeout
         + len(state.operators)
         + len(state.agents)
+        + len(state.unregistered_links)
         + sum(offer.timer is not None for offer in state.offers.values())
         + sum(queue.waiting for queue in state.throttled.values())
         + (state.allocation_timer is not None)

@@ -125,6 +125,7 @@ def close_link(state: State, link_id: LinkId, step: Effects) -> None:
     An agent that spoke on it is disconnected as soon as LinkClosed says so.
     """
     if link_id not in state.closing_links:
+        state.timers.cancel(state.unregistered_links.pop(link_id, None))
         state.closing_links.add(link_id)
         step.then.append(CloseLink(link_id))
 
@@ -194,9 +195,10 @@ def _end_tasks(
         if task.terminal:
             tasks.forget_task(state, framework, task)
             continue
-        status = statuses.made_by_master(
-            task.id, agent.id, statuses.lost_or(framework, wanted), reason, text, now_ms
-        )
+        known = statuses.lost_or(framework, wanted)
+        # Frameworks that know no other end of an agent are told the old reason as well.
+        why = reason if known is wanted else Reason.REASON_AGENT_REMOVED
+        status = statuses.made_by_master(task.id, agent.id, known, why, text, now_ms)
         tasks.end_by_master(state, framework, task, status, now_ms, step)
 
 

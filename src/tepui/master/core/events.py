@@ -9,6 +9,7 @@ from msgspec import Struct
 from tepui.base.names import AgentId, FrameworkId, OfferId, StreamId, TaskId
 from tepui.wire import master, scheduler
 from tepui.wire.link import FromAgent
+from tepui.wire.media import Media
 
 LinkId = NewType("LinkId", int)  # one connection of an agent
 RequestId = NewType("RequestId", int)  # an HTTP request that waits for its Answer
@@ -35,7 +36,7 @@ class CallReceived(Struct, frozen=True):
 
 
 class StreamClosed(Struct, frozen=True):
-    """The reader of a stream, scheduler or operator, has left."""
+    """The scheduler that read a stream has left."""
 
     stream: StreamId
 
@@ -46,6 +47,7 @@ class OperatorCallReceived(Struct, frozen=True):
     request: RequestId
     call: master.Call
     principal: str | None = None
+    accepted: Media = Media.JSON  # how the answer shall be encoded
 
 
 class OperatorSubscribed(Struct, frozen=True):
@@ -53,6 +55,12 @@ class OperatorSubscribed(Struct, frozen=True):
 
     stream: StreamId
     principal: str | None = None
+
+
+class OperatorLeft(Struct, frozen=True):
+    """An operator reads events no longer."""
+
+    stream: StreamId
 
 
 class TeardownAsked(Struct, frozen=True):
@@ -75,6 +83,10 @@ class Asked(Struct, frozen=True):
 
     request: RequestId
     question: Struct
+
+
+class SnapshotDue(Struct, frozen=True):
+    """Somebody waits for a snapshot, and one can be taken."""
 
 
 class LinkOpened(Struct, frozen=True):
@@ -118,6 +130,12 @@ class OfferTimedOut(Struct, frozen=True):
     offer_id: OfferId
 
 
+class RegistrationDue(Struct, frozen=True):
+    """Whoever opened the link has not registered in time."""
+
+    link: LinkId
+
+
 class PingDue(Struct, frozen=True):
     """An agent is to be pinged, or has missed the last ping."""
 
@@ -146,21 +164,28 @@ FROM_PEERS = (
     LinkReceived,
 )  # peers can send any number of these; too many are refused
 
+# Answers that may take milliseconds. An operator's leaving is among them because it must not
+# overtake the subscription.
+READS = (Asked, OperatorCallReceived, OperatorSubscribed, OperatorLeft)
+
 Event: TypeAlias = (
     SubscribeReceived
     | CallReceived
     | StreamClosed
     | OperatorCallReceived
     | OperatorSubscribed
+    | OperatorLeft
     | TeardownAsked
     | KillAsked
     | Asked
+    | SnapshotDue
     | LinkOpened
     | LinkReceived
     | LinkClosed
     | HeartbeatDue
     | FailoverTimeoutPassed
     | OfferTimedOut
+    | RegistrationDue
     | PingDue
     | CallsTurnCame
     | AllocationDue

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tepui.allocator import FrameworkTerms
 from tepui.base.names import FrameworkId, Role, StreamId
-from tepui.master.core import offers, statuses, tasks
+from tepui.master.core import caps, offers, statuses, tasks
 from tepui.master.core.actions import Effects, EndStream, SendEvent, SendToAgent
 from tepui.master.core.events import (
     FailoverTimeoutPassed,
@@ -42,11 +42,17 @@ def subscribe_received(state: State, event: SubscribeReceived, now_ms: int, step
     info = call.framework_info
     framework_id = FrameworkId(info.id.value) if info.id is not None else FrameworkId("")
     known = state.frameworks.get(framework_id)
-    error = subscribe_error(info, call.suppressed_roles, call.offer_constraints)
+    error = caps.framework_error(state, known, info, call.offer_constraints)
+    if error is not None:
+        state.counters.add("refused_by_limits")
+    else:
+        error = subscribe_error(info, call.suppressed_roles, call.offer_constraints)
     if error is None and framework_id in state.completed_frameworks:
         error = "Framework has been removed"
     if error is None and known is not None:
         error = resubscribe_error(known.info, info)
+    if error is None and known is None:
+        error = _make_room(state, now_ms, step)
     if error is not None:
         step.then.append(SendEvent(event.stream, _error(error)))
         step.then.append(EndStream(event.stream))
@@ -68,8 +74,7 @@ def subscribe_received(state: State, event: SubscribeReceived, now_ms: int, step
 
 
 def stream_closed(state: State, event: StreamClosed, now_ms: int, step: Effects) -> None:
-    """The reader left: an operator is forgotten, a framework may come back for a while."""
-    state.timers.cancel(state.operators.pop(event.stream, None))
+    """The scheduler left; it may come back for a while."""
     framework_id = state.framework_by_stream.get(event.stream)
     if framework_id is not None:
         framework = state.frameworks[framework_id]
@@ -226,6 +231,27 @@ def _add(
     state.frameworks[framework_id] = framework
     state.allocator.add_framework(framework_id, terms(framework))
     return framework
+
+
+def _make_room(state: State, now_ms: int, step: Effects) -> str | None:
+    """Why there is no room for one more framework; of too many one that has left is removed.
+
+    It is the one without tasks that left first: a scheduler that keeps starting and crashing must
+    not keep others out for its failover_timeout.
+    """
+    count_max = caps.FRAMEWORKS_MAX
+    if len(state.frameworks) < count_max:
+        return None
+    state.counters.add("refused_by_limits")
+    gone = [
+        one
+        for one in state.frameworks.values()
+        if one.disconnected_ms is not None and not one.tasks and not one.executors
+    ]
+    if not gone:
+        return f"frameworks of this master: {len(state.frameworks) + 1} are more than {count_max}"
+    remove_framework(state, min(gone, key=lambda one: one.disconnected_ms or 0), now_ms, step)
+    return None
 
 
 def _next_id(state: State) -> FrameworkId:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from tepui.base.names import AgentId, Role
+from tepui.base.names import AgentId, FrameworkId, Role
 from tepui.master.core import offers
 from tepui.master.core.state import Agent, Executor, Framework, Offer, State, Task
 from tepui.resources import Resources
@@ -152,14 +152,14 @@ def pid_of(agent: Agent) -> str:
 
 def used_of_agent(state: State, agent: Agent) -> dict[Role, Resources]:
     """What tasks and executors hold of the agent: what the allocator knows, less the offers."""
+    given: dict[tuple[FrameworkId, Role], list[Resources]] = {}
+    for offer in agent.offers.values():
+        given.setdefault((offer.framework_id, offer.role), []).append(offer.resources)
     used: dict[Role, list[Resources]] = {}
     for client, held in state.allocator.agents[agent.id].held.items():
-        offers = [
-            offer.resources
-            for offer in agent.offers.values()
-            if offer.framework_id == client.framework_id and offer.role == client.role
-        ]
-        used.setdefault(client.role, []).append(held - Resources.total(offers))
+        offers = given.get((client.framework_id, client.role)) if given else None
+        rest = held - Resources.total(offers) if offers else held
+        used.setdefault(client.role, []).append(rest)
     return _totals(used)
 
 
@@ -174,8 +174,9 @@ def used_of_framework(state: State, framework: Framework) -> dict[Role, Resource
     used: dict[Role, list[Resources]] = {}
     for role, client in state.allocator.clients.get(framework.id, {}).items():
         for agent_id, held in client.held.items():
-            offers = given.get((agent_id, role), ())
-            used.setdefault(role, []).append(held - Resources.total(offers))
+            offers = given.get((agent_id, role)) if given else None
+            rest = held - Resources.total(offers) if offers else held
+            used.setdefault(role, []).append(rest)
     return _totals(used)
 
 

@@ -69,6 +69,9 @@ COUNTED: tuple[Metric, ...] = (
     _counter("master/messages_resource_request", "calls", "REQUEST"),
     _counter("master/messages_revive_offers", "calls", "REVIVE"),
     _counter("master/messages_suppress_offers", "calls", "SUPPRESS"),
+    _counter(
+        "master/refused_by_limits", "occurrences", "of a limit of docs/limits.md being passed"
+    ),
     _counter("master/slave_registrations", "agents", "registered for the first time"),
     _counter("master/slave_removals", "agents", "removed, for whatever reason"),
     _counter("master/slave_removals/reason_registered", "agents", "another took their address"),

@@ -7,19 +7,30 @@ Source: Mesos master/http.cpp; statuses and texts as a real master answers.
 from __future__ import annotations
 
 from tepui.master.core import frameworks
-from tepui.master.core.actions import Answer, AnswerMessage, Effects, EndStream, SendEvent
+from tepui.master.core.actions import (
+    Action,
+    Answer,
+    AnswerFromSnapshot,
+    Effects,
+    EndStream,
+    SendEvent,
+    TakeSnapshot,
+)
 from tepui.master.core.events import (
     Asked,
     HeartbeatDue,
     OperatorCallReceived,
+    OperatorLeft,
     OperatorSubscribed,
+    RequestId,
+    SnapshotDue,
     TeardownAsked,
 )
 from tepui.master.core.operator_calls import DOERS, UNKNOWN_FRAMEWORK
 from tepui.master.core.operator_validation import call_error
 from tepui.master.core.settings import HEARTBEAT_INTERVAL_MS
 from tepui.master.core.state import State
-from tepui.master.core.views import classic, v1
+from tepui.master.core.views import questions, reading, v1
 from tepui.wire import master
 
 __all__ = [
@@ -27,7 +38,9 @@ __all__ = [
     "asked",
     "call_error",
     "operator_call_received",
+    "operator_left",
     "operator_subscribed",
+    "snapshot_due",
     "teardown_asked",
 ]
 
@@ -35,6 +48,9 @@ Call = master.Call
 Event = master.Event
 
 OPERATORS_MAX = 1_000  # Mesos: --max_operator_event_stream_subscribers; the oldest makes room
+# Answers that look at more tasks, agents and so on are made from a snapshot: a thousand take 5 ms,
+# which is what a fork costs anyway.
+SNAPSHOT_ITEMS_MIN = 1_000
 # Of files and of the log the core knows nothing: the shell answers these itself, once
 # `call_error` finds nothing wrong with them.
 SHELL_CALLS = frozenset(
@@ -57,8 +73,9 @@ def operator_call_received(
         return
     kind = event.call.type
     assert kind is not None  # call_error
-    if (answerer := v1.ANSWERERS.get(kind)) is not None:
-        step.then.append(AnswerMessage(event.request, answerer(state, now_ms)))
+    if kind in v1.LARGE or kind in v1.ANSWERERS:
+        question = questions.CallAsked(kind, event.accepted)
+        step.then.append(_read(state, event.request, question, now_ms))
     elif (doer := DOERS.get(kind)) is not None:
         doer(state, event, now_ms, step)
     else:
@@ -86,6 +103,11 @@ def operator_subscribed(
     )
 
 
+def operator_left(state: State, event: OperatorLeft, now_ms: int, step: Effects) -> None:
+    """Nobody reads the stream any more."""
+    state.timers.cancel(state.operators.pop(event.stream, None))
+
+
 def teardown_asked(state: State, event: TeardownAsked, now_ms: int, step: Effects) -> None:
     """The framework is removed (classic POST /teardown)."""
     framework = state.frameworks.get(event.framework_id)
@@ -98,4 +120,16 @@ def teardown_asked(state: State, event: TeardownAsked, now_ms: int, step: Effect
 
 def asked(state: State, event: Asked, now_ms: int, step: Effects) -> None:
     """A reader has its answer."""
-    step.then.append(classic.answer(state, event, now_ms))
+    question = questions.question_in(event.question)
+    step.then.append(_read(state, event.request, question, now_ms))
+
+
+def snapshot_due(state: State, event: SnapshotDue, now_ms: int, step: Effects) -> None:
+    """Those who wait are answered from how things are now."""
+    step.then.append(TakeSnapshot())
+
+
+def _read(state: State, request: RequestId, question: questions.Question, now_ms: int) -> Action:
+    if reading.objects_count(state, question) > SNAPSHOT_ITEMS_MIN:
+        return AnswerFromSnapshot(request, question, reading.content_type(question))
+    return reading.answer(state, request, question, now_ms)

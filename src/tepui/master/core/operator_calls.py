@@ -119,7 +119,13 @@ def _validate_weight(info: mesos.WeightInfo) -> None:
         )
 
 
+def _unknown(state: State, event: OperatorCallReceived, now_ms: int, step: Effects) -> None:
+    """The type that is none."""
+    step.then.append(Answer(event.request, 501, "501 Not Implemented."))
+
+
 DOERS: dict[master.Call.Type, Doer] = {
+    Call.Type.UNKNOWN: _unknown,
     Call.Type.TEARDOWN: _teardown,
     Call.Type.MARK_AGENT_GONE: _mark_agent_gone,
     Call.Type.DEACTIVATE_AGENT: _deactivate_agent,

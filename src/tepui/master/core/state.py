@@ -32,7 +32,7 @@ TERMINAL_STATES: frozenset[mesos.TaskState] = frozenset(
 )
 
 
-class Task(Struct):
+class Task(Struct, gc=False):
     """A task from its launch to the acknowledgement of its end.
 
     `state` is the newest that is known; the update that the scheduler has yet to acknowledge may
@@ -65,7 +65,7 @@ class Task(Struct):
         return Resources.empty if self.terminal else self.resources
 
 
-class Executor(Struct):
+class Executor(Struct, gc=False):
     """An executor on an agent, with the resources of its own."""
 
     info: mesos.ExecutorInfo
@@ -80,7 +80,7 @@ class Executor(Struct):
         return self.resources
 
 
-class Offer(Struct, frozen=True):
+class Offer(Struct, frozen=True, gc=False):
     """What one framework may use of one agent until it answers."""
 
     id: OfferId
@@ -195,6 +195,7 @@ class Queue(Struct):
 
     next_ms: float = 0.0  # when the next call may be made
     waiting: int = 0
+    waiting_bytes: int = 0
 
 
 class State(Struct):
@@ -214,6 +215,7 @@ class State(Struct):
     gone_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     agent_by_link: dict[LinkId, AgentId] = field(default_factory=dict)
+    unregistered_links: dict[LinkId, int] = field(default_factory=dict)  # to their timers
     closing_links: set[LinkId] = field(default_factory=set)  # told to close, not closed yet
     framework_by_stream: dict[StreamId, FrameworkId] = field(default_factory=dict)
     operators: dict[StreamId, int] = field(default_factory=dict)  # streams to heartbeat timers

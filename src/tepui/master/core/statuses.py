@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tepui.master.core.actions import Effects, SendEvent
+from tepui.master.core.sharing import shared_status
 from tepui.master.core.state import Framework, Task
 from tepui.wire import mesos, scheduler
 
@@ -83,5 +84,8 @@ def remember(task: Task, status: mesos.TaskStatus) -> None:
     Differs from Mesos: there a task that goes to and fro between two states is remembered at
     every turn, without end.
     """
-    kept = status if status.data is None else replace(status, data=None)
+    last = task.statuses[-1] if task.statuses else None
+    kept = shared_status(
+        status if status.data is None else replace(status, data=None), task.info, last
+    )
     task.statuses = (*[one for one in task.statuses if one.state is not status.state], kept)

@@ -7,7 +7,7 @@ are not limited. (Mesos: docs/framework-rate-limiting.md)
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
 
 from tepui.master.core.actions import Answer, Effects
 from tepui.master.core.events import CallReceived, CallsTurnCame
@@ -15,6 +15,9 @@ from tepui.master.core.settings import RateLimit
 from tepui.master.core.state import Framework, Queue, State
 
 WAITING_MAX = 10_000  # calls of one principal; in Mesos any number without a capacity
+WAITING_BYTES_MAX = 64 << 20  # of them all, as much as the largest one
+
+_encode = msgpack.Encoder().encode
 
 
 class _Limited(Struct, frozen=True):
@@ -35,7 +38,8 @@ def waits(
         queue.next_ms = now_ms + pause_ms
         return False
     capacity = WAITING_MAX if found.limit.capacity is None else found.limit.capacity
-    if queue.waiting >= capacity:
+    size_bytes = len(_encode(event.call))
+    if queue.waiting >= capacity or queue.waiting_bytes + size_bytes > WAITING_BYTES_MAX:
         text = (
             f"principal '{framework.info.principal or ''}' may make {found.limit.qps:g} calls a"
             f" second, and {queue.waiting} wait already"
@@ -45,13 +49,16 @@ def waits(
     due_ms = max(queue.next_ms, now_ms)
     queue.next_ms = due_ms + pause_ms
     queue.waiting += 1
+    queue.waiting_bytes += size_bytes
     state.timers.set(int(due_ms), CallsTurnCame(found.name, event))
     return True
 
 
 def turn_came(state: State, event: CallsTurnCame) -> None:
     """The call does not wait any more."""
-    state.throttled[event.queue].waiting -= 1
+    queue = state.throttled[event.queue]
+    queue.waiting -= 1
+    queue.waiting_bytes -= len(_encode(event.call.call))
 
 
 def _limit_of(state: State, principal: str | None) -> _Limited | None:

@@ -8,6 +8,7 @@ the update a second time. (Mesos: docs/high-availability-framework-guide.md)
 
 from __future__ import annotations
 
+from tepui.base.ids import is_uuid
 from tepui.base.names import AgentId, ExecutorId, FrameworkId, TaskId
 from tepui.master.core import statuses, tasks
 from tepui.master.core.actions import Effects, SendEvent, SendToAgent
@@ -26,9 +27,10 @@ def status_updated(
     """An agent has news of a task."""
     status = message.status
     framework = state.frameworks.get(FrameworkId(message.framework_id))
-    if framework is None or status.uuid is None or has_nan(status):
+    if framework is None or not is_uuid(status.uuid or b"") or has_nan(status):
         state.counters.add("invalid_status_updates")
         return
+    assert status.uuid is not None  # is_uuid
     if agent.has_acknowledged(status.uuid):
         _say_acknowledged(agent, message.framework_id, status.task_id.value, status.uuid, step)
         return

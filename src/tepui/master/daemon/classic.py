@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from tepui.base.errors import Refused
 from tepui.base.names import FrameworkId, TaskId
 from tepui.master.core.events import Asked, KillAsked, TeardownAsked
@@ -14,6 +16,8 @@ from tepui.web.http import Handler, Request, Response, not_allowed, text, with_j
 from tepui.wire import mesos
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# In Mesos these can be changed as well: whoever tries is not to believe that it was done.
+WRITABLE = ("quota", "weights", "maintenance/schedule")
 
 
 class Classic:
@@ -37,6 +41,9 @@ class Classic:
 
     def _asking(self, name: str) -> Handler:
         async def handle(request: Request) -> Response:
+            if name in WRITABLE and request.method not in ("GET", "HEAD"):
+                said = f"{request.method} /{name} is not supported by this master"
+                return text(501, said)
             query = request.query
             if name == "tasks" and request.method == "POST":
                 query = {**query, **request.form}
@@ -49,7 +56,7 @@ class Classic:
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
         answer = await self._ask("metrics/prometheus", {})
-        return Response(answer.status, answer.body, PROMETHEUS_TYPE)
+        return replace(answer, content_type=PROMETHEUS_TYPE)
 
     async def redirect(self, request: Request) -> Response:
         """307 to the leading master, which this one is."""

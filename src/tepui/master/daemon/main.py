@@ -24,14 +24,24 @@ from tepui.master.core.actions import (
     AgentUnreachable,
     Record,
 )
-from tepui.master.core.events import FROM_PEERS, Event, LinkId, SubscribeReceived
+from tepui.master.core.events import (
+    FROM_PEERS,
+    READS,
+    Event,
+    LinkId,
+    SnapshotDue,
+    SubscribeReceived,
+)
 from tepui.master.core.state import new
 from tepui.master.core.step import step
-from tepui.master.daemon.agent_link import AgentLink
+from tepui.master.core.views.questions import question_in
+from tepui.master.core.views.reading import render
+from tepui.master.daemon.agent_link import AgentLink, Links
 from tepui.master.daemon.options import MasterOptions
 from tepui.master.daemon.peers import Peers
 from tepui.master.daemon.routes import routes
 from tepui.web.server import WebServer, listen
+from tepui.web.snapshots import Snapshots
 from tepui.wire import mesos
 
 log = logging.getLogger("tepui.master")
@@ -44,7 +54,11 @@ class MasterDaemon:
         """Raises OSError when the address can't be listened on."""
         self._listener = listen(options.ip, options.port)
         self.port: int = self._listener.getsockname()[1]
-        self.peers = Peers()
+        self._snapshots = Snapshots(
+            lambda question: render(self.state, question_in(question), now_ms()),
+            lambda: self.loop.put(SnapshotDue()),
+        )
+        self.peers = Peers(self._snapshots)
         self.state = new(
             master_info(options, self.port),
             now_ms=now_ms(),
@@ -59,8 +73,10 @@ class MasterDaemon:
             act=self.peers.act,
             next_ms=self.state.timers.next_ms,
             refusable=FROM_PEERS,
+            reads=READS,
         )
         self._last_link = 0
+        self._links = Links(self.loop.put, lambda: self.loop.waiting, self.peers.forget_link)
         self._server = WebServer(
             routes(options, self.state.info, self.loop.put, self.peers),
             self._listener,
@@ -77,6 +93,7 @@ class MasterDaemon:
         """Close all connections; frameworks and agents look for the next master."""
         self.peers.close()
         await self._server.stop()  # requests that are under way are answered before
+        self._snapshots.close()
         self.loop.close()
         log.info("stopped")
 
@@ -104,7 +121,7 @@ class MasterDaemon:
     def _open_link(self, headers: Mapping[str, str]) -> asyncio.Protocol:
         self._last_link += 1
         link_id = LinkId(self._last_link)
-        agent_link = AgentLink(link_id, self.loop.put, self.peers.forget_link)
+        agent_link = AgentLink(link_id, self._links)
         self.peers.links[link_id] = agent_link
         return agent_link
 

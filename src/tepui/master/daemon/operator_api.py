@@ -9,7 +9,7 @@ import asyncio
 from uuid import uuid4
 
 from tepui.base.names import StreamId
-from tepui.master.core.events import OperatorCallReceived, OperatorSubscribed, StreamClosed
+from tepui.master.core.events import OperatorCallReceived, OperatorLeft, OperatorSubscribed
 from tepui.master.core.operator import SHELL_CALLS, call_error
 from tepui.master.daemon.peers import Peers, Subscriber
 from tepui.master.daemon.put import Put
@@ -55,7 +55,7 @@ class OperatorApi:
                 return Response(200, media.encode(answer, accepted), accepted.value)
             return await self._peers.ask(
                 self._put,
-                lambda number: OperatorCallReceived(number, call, request.principal),
+                lambda number: OperatorCallReceived(number, call, request.principal, accepted),
                 accepted,
             )
         except media.NotNegotiable as refusal:
@@ -70,7 +70,7 @@ class OperatorApi:
 
         def left() -> None:
             self._peers.subscribers.pop(stream_id, None)
-            self._put(StreamClosed(stream_id))
+            self._put(OperatorLeft(stream_id))
 
         stream = RecordStream(left, overflow_record=b"")
         self._put(OperatorSubscribed(stream_id, request.principal))

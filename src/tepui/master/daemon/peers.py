@@ -12,10 +12,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from tepui.base.loop import Overloaded
 from tepui.base.names import StreamId
 from tepui.master.core.actions import (
     Action,
     Answer,
+    AnswerEncoded,
+    AnswerFromSnapshot,
     AnswerJson,
     AnswerMessage,
     CloseLink,
@@ -23,15 +26,18 @@ from tepui.master.core.actions import (
     Note,
     SendEvent,
     SendToAgent,
+    TakeSnapshot,
 )
 from tepui.master.core.events import Event, LinkId, RequestId
 from tepui.master.daemon.agent_link import AgentLink
 from tepui.master.daemon.put import Put
-from tepui.web.http import ACCEPTED, JSON_TYPE, Response, text
+from tepui.web.filed import SharedFile
+from tepui.web.http import ACCEPTED, JSON_TYPE, Filed, Response, text
+from tepui.web.snapshots import SnapshotFailed, Snapshots
 from tepui.web.stream import RecordStream
 from tepui.wire import media, recordio
 
-Reply = Answer | AnswerMessage | AnswerJson
+Reply = Answer | AnswerMessage | AnswerJson | AnswerEncoded
 
 log = logging.getLogger("tepui.master")
 
@@ -46,7 +52,9 @@ class Subscriber(Struct, frozen=True):
 class Peers:
     """All open conversations, by the ids that the core knows them by."""
 
-    def __init__(self) -> None:
+    def __init__(self, snapshots: Snapshots | None = None) -> None:
+        """Without `snapshots` the core's state must stay small."""
+        self._snapshots = snapshots
         self._requests: dict[RequestId, tuple[asyncio.Future[Response], media.Media]] = {}
         self._last_request = 0
         self.subscribers: dict[StreamId, Subscriber] = {}
@@ -55,6 +63,9 @@ class Peers:
             Answer: self._answer,
             AnswerMessage: self._answer,
             AnswerJson: self._answer,
+            AnswerEncoded: self._answer,
+            AnswerFromSnapshot: self._answer_from_snapshot,
+            TakeSnapshot: self._take_snapshot,
             SendEvent: self._send_event,
             EndStream: self._end_stream,
             SendToAgent: self._send_to_agent,
@@ -97,6 +108,23 @@ class Peers:
         if not waiting.done():
             waiting.set_result(response(action, accepted))
 
+    def _answer_from_snapshot(self, action: AnswerFromSnapshot) -> None:
+        assert self._snapshots is not None
+        waiting, _ = self._requests.pop(action.request)
+
+        def answered(made: asyncio.Future[SharedFile]) -> None:
+            if not waiting.done():
+                waiting.set_result(filed(made, action.content_type))
+
+        try:
+            self._snapshots.ask(action.question).add_done_callback(answered)
+        except Overloaded as overloaded:
+            waiting.set_result(text(503, str(overloaded)))
+
+    def _take_snapshot(self, action: TakeSnapshot) -> None:
+        assert self._snapshots is not None
+        self._snapshots.take()
+
     def _send_event(self, action: SendEvent) -> None:
         subscriber = self.subscribers.get(action.stream)
         if subscriber is not None:
@@ -122,6 +150,14 @@ class Peers:
         log.info("%s %s", action.text, " ".join(f"{name}={value}" for name, value in action.fields))
 
 
+def filed(made: asyncio.Future[SharedFile], content_type: str) -> Response:
+    """The answer that a snapshot was made for."""
+    try:
+        return Filed(content_type=content_type, file=made.result())
+    except SnapshotFailed as failed:
+        return text(failed.status, failed.text)
+
+
 def response(reply: Reply, accepted: media.Media) -> Response:
     """The core's answer as HTTP has it."""
     match reply:
@@ -135,3 +171,5 @@ def response(reply: Reply, accepted: media.Media) -> Response:
             return Response(200, media.encode(message, accepted), accepted.value)
         case AnswerJson(body=body):
             return Response(200, body, JSON_TYPE)
+        case AnswerEncoded(body=body, content_type=content_type):
+            return Response(200, body, content_type)

@@ -10,6 +10,7 @@ from tepui.master.daemon.put import Put
 from tepui.master.daemon.scheduler_api import SchedulerApi
 from tepui.web.files import Files, FilesApi
 from tepui.web.loglevel import LogLevel
+from tepui.web.process import ProcessApi
 from tepui.web.routes import Routes
 from tepui.wire import mesos
 
@@ -23,7 +24,10 @@ def routes(options: MasterOptions, info: mesos.MasterInfo, put: Put, peers: Peer
     table = Routes(prefixes=("/master",))
     schedulers = SchedulerApi(put, peers)
     table.add("/api/v1/scheduler", schedulers.handle, schedulers.lane)
-    table.add("/api/v1", OperatorApi(put, peers, files, LogLevel()).handle)
+    log_level = LogLevel()
+    table.add("/api/v1", OperatorApi(put, peers, files, log_level).handle)
+    for path, telling in ProcessApi(log_level).handlers().items():
+        table.add(path, telling)
     for path, handler in Classic(put, peers, info).handlers().items():
         table.add(path, handler)
     table.add("/files/browse", files_api.browse)

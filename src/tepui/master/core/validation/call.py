@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from tepui.base.ids import is_uuid
 from tepui.wire import scheduler
 
 PREFIX = "Failed to validate scheduler::Call: "
-UUID_LENGTH = 16
-UUID_VERSION_MAX = 5  # the versions of RFC 4122, which Mesos knows; the first is 1
 
 _Type = scheduler.Call.Type
 
@@ -95,9 +94,7 @@ def _acknowledge_operation_error(call: scheduler.Call) -> str | None:
 
 
 def _uuid_error(uuid: bytes) -> str | None:
-    if len(uuid) != UUID_LENGTH or not 1 <= uuid[6] >> 4 <= UUID_VERSION_MAX:
-        return "Not a valid UUID"
-    return None
+    return None if is_uuid(uuid) else "Not a valid UUID"
 
 
 def _value(framework_id: object) -> str:

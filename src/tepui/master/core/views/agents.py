@@ -5,8 +5,11 @@ Source: Mesos master/readonly_handler.cpp (SlaveWriter); recorded answers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
+from tepui.base.names import AgentId
 from tepui.master.core.messages import (
     AGENT_CAPABILITIES,
     by_role,
@@ -16,6 +19,7 @@ from tepui.master.core.messages import (
     used_of_agent,
 )
 from tepui.master.core.state import Agent, State
+from tepui.master.core.views.pieces import Parts, Written, list_parts
 from tepui.master.core.views.values import JsonValue, amounts, attributes, seconds
 from tepui.resources import Resources
 
@@ -26,17 +30,20 @@ class SlavesAsked(Struct, frozen=True):
     agent_id: str | None = None
 
 
-def slaves_view(state: State, question: SlavesAsked) -> JsonValue:
+def slaves_view(state: State, question: SlavesAsked) -> Written:
     """The answer of /slaves."""
-    wanted = question.agent_id
-    return {
-        "slaves": [
-            {**agent_value(state, agent), **_in_full(state, agent)}
-            for agent in state.agents.values()
-            if wanted in (None, agent.id)
-        ],
-        "recovered_slaves": [],
-    }
+    values = (
+        {**agent_value(state, agent), **_in_full(state, agent)}
+        for agent in _agents(state, question.agent_id)
+    )
+    return {"slaves": Parts(list_parts(values)), "recovered_slaves": []}
+
+
+def _agents(state: State, wanted: str | None) -> Iterable[Agent]:
+    if wanted is None:
+        return state.agents.values()
+    one = state.agents.get(AgentId(wanted))
+    return () if one is None else (one,)
 
 
 def agent_value(state: State, agent: Agent) -> dict[str, JsonValue]:

@@ -10,7 +10,8 @@ from collections import Counter
 from tepui.base.names import AgentId, FrameworkId
 from tepui.master.core.state import State
 from tepui.master.core.views.agents import agent_value
-from tepui.master.core.views.frameworks import framework_value, summary_value
+from tepui.master.core.views.frameworks import frameworks_parts, summary_value
+from tepui.master.core.views.pieces import Parts, Written, list_parts
 from tepui.master.core.views.tasks import tasks_of
 from tepui.master.core.views.values import JsonValue, seconds
 from tepui.wire import mesos
@@ -31,10 +32,10 @@ COUNTED_STATES = (  # the order of Mesos's TaskStateSummary
 BUILD: dict[str, JsonValue] = {"build_date": "", "build_time": 0.0, "build_user": ""}
 
 
-def state_view(state: State) -> JsonValue:
+def state_view(state: State) -> Written:
     """The answer of /state."""
     info = state.info
-    value: dict[str, JsonValue] = {
+    value: dict[str, JsonValue | Parts] = {
         "version": info.version or "",
         **BUILD,
         "start_time": seconds(state.started_ms),
@@ -59,24 +60,22 @@ def state_view(state: State) -> JsonValue:
         "hostname": info.hostname or "",
     }
     value["flags"] = dict(sorted(state.flags.items()))
-    value["slaves"] = [agent_value(state, agent) for agent in state.agents.values()]
+    value["slaves"] = Parts(list_parts(agent_value(state, a) for a in state.agents.values()))
     value["recovered_slaves"] = []
-    value["frameworks"] = [framework_value(state, f) for f in state.frameworks.values()]
-    value["completed_frameworks"] = [
-        framework_value(state, f) for f in state.completed_frameworks.values()
-    ]
+    value["frameworks"] = frameworks_parts(state, state.frameworks.values())
+    value["completed_frameworks"] = frameworks_parts(state, state.completed_frameworks.values())
     value["orphan_tasks"] = []
     value["unregistered_frameworks"] = []
     return value
 
 
-def summary_view(state: State) -> JsonValue:
+def summary_view(state: State) -> Written:
     """The answer of /state-summary: tasks are counted instead of listed."""
     by_agent: dict[AgentId, Counter[mesos.TaskState]] = {}
     by_framework: dict[FrameworkId, Counter[mesos.TaskState]] = {}
     frameworks_of: dict[AgentId, dict[FrameworkId, None]] = {}
     agents_of: dict[FrameworkId, dict[AgentId, None]] = {}
-    for framework in [*state.frameworks.values(), *state.completed_frameworks.values()]:
+    for framework in state.frameworks.values():
         for task in tasks_of(framework):
             by_agent.setdefault(task.agent_id, Counter())[task.state] += 1
             by_framework.setdefault(framework.id, Counter())[task.state] += 1
@@ -85,14 +84,16 @@ def summary_view(state: State) -> JsonValue:
     return {
         "hostname": state.info.hostname or "",
         **({"cluster": state.flags["cluster"]} if state.flags.get("cluster") else {}),
-        "slaves": [
-            {
-                **agent_value(state, agent),
-                **_counts(by_agent.get(agent.id)),
-                "framework_ids": list(frameworks_of.get(agent.id, ())),
-            }
-            for agent in state.agents.values()
-        ],
+        "slaves": Parts(
+            list_parts(
+                {
+                    **agent_value(state, agent),
+                    **_counts(by_agent.get(agent.id)),
+                    "framework_ids": list(frameworks_of.get(agent.id, ())),
+                }
+                for agent in state.agents.values()
+            )
+        ),
         "frameworks": [
             {
                 **summary_value(state, framework),

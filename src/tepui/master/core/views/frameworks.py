@@ -5,12 +5,16 @@ Source: Mesos master/readonly_handler.cpp (json of Framework); recorded answers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from msgspec import Struct
 
+from tepui.base.names import FrameworkId
 from tepui.master.core.messages import NO_CONSTRAINTS, offered, used_of_framework
 from tepui.master.core.state import Framework, Offer, State
-from tepui.master.core.views.tasks import executor_value, tasks_value
-from tepui.master.core.views.values import JsonValue, amounts, labels, seconds
+from tepui.master.core.views.pieces import Parts, Written, list_parts, objects_parts
+from tepui.master.core.views.tasks import executor_value, tasks_count, tasks_parts
+from tepui.master.core.views.values import JsonValue, amounts, amounts_text, labels_of, seconds
 from tepui.resources import Resources
 
 
@@ -20,20 +24,32 @@ class FrameworksAsked(Struct, frozen=True):
     framework_id: str | None = None
 
 
-def frameworks_view(state: State, question: FrameworksAsked) -> JsonValue:
+def frameworks_view(state: State, question: FrameworksAsked) -> Written:
     """The answer of /frameworks."""
     wanted = question.framework_id
     return {
-        "frameworks": [
-            framework_value(state, f) for f in state.frameworks.values() if wanted in (None, f.id)
-        ],
-        "completed_frameworks": [
-            framework_value(state, f)
-            for f in state.completed_frameworks.values()
-            if wanted in (None, f.id)
-        ],
+        "frameworks": frameworks_parts(state, of_id(state.frameworks, wanted)),
+        "completed_frameworks": frameworks_parts(state, of_id(state.completed_frameworks, wanted)),
         "unregistered_frameworks": [],
     }
+
+
+def frameworks_parts(state: State, frameworks: Iterable[Framework]) -> Parts:
+    """The frameworks as a list."""
+    return Parts(objects_parts(_framework_value(state, framework) for framework in frameworks))
+
+
+def of_id(known: Mapping[FrameworkId, Framework], wanted: str | None) -> Iterable[Framework]:
+    """The one that is wanted, if it is known; all for None."""
+    if wanted is None:
+        return known.values()
+    one = known.get(FrameworkId(wanted))
+    return () if one is None else (one,)
+
+
+def objects_count(framework: Framework) -> int:
+    """How much there is to write of it."""
+    return 1 + tasks_count(framework) + len(framework.executors) + len(framework.offers)
 
 
 def summary_value(state: State, framework: Framework) -> dict[str, JsonValue]:
@@ -41,11 +57,11 @@ def summary_value(state: State, framework: Framework) -> dict[str, JsonValue]:
     return _summary(framework, *_holdings(state, framework))
 
 
-def framework_value(state: State, framework: Framework) -> JsonValue:
+def _framework_value(state: State, framework: Framework) -> Written:
     """One framework with all it has."""
     info = framework.info
     used, held = _holdings(state, framework)
-    value = _summary(framework, used, held)
+    value: dict[str, JsonValue | Parts] = {**_summary(framework, used, held)}
     value["user"] = info.user
     value["failover_timeout"] = info.failover_timeout
     value["checkpoint"] = info.checkpoint
@@ -60,13 +76,13 @@ def framework_value(state: State, framework: Framework) -> JsonValue:
         value["roles"] = framework.roles
     else:
         value["role"] = framework.roles[0]
-    value["tasks"] = tasks_value(framework.tasks.values())
-    value["unreachable_tasks"] = tasks_value(framework.unreachable_tasks.values())
-    value["completed_tasks"] = tasks_value(framework.completed_tasks)
-    value["offers"] = [_offer_value(offer) for offer in framework.offers.values()]
-    value["executors"] = [executor_value(e) for e in framework.executors.values()]
-    if info.labels is not None and info.labels.labels:
-        value["labels"] = labels(info.labels)
+    value["tasks"] = tasks_parts(framework.tasks.values())
+    value["unreachable_tasks"] = tasks_parts(framework.unreachable_tasks.values())
+    value["completed_tasks"] = tasks_parts(framework.completed_tasks)
+    value["offers"] = Parts(list_parts(_offer_value(o) for o in framework.offers.values()))
+    value["executors"] = Parts(list_parts(executor_value(e) for e in framework.executors.values()))
+    if (found := labels_of(info.labels)) is not None:
+        value["labels"] = found
     value["offer_constraints"] = framework.constraints or NO_CONSTRAINTS
     return value
 
@@ -100,5 +116,5 @@ def _offer_value(offer: Offer) -> JsonValue:
         "framework_id": offer.framework_id,
         "allocation_info": {"role": offer.role},
         "slave_id": offer.agent_id,
-        "resources": amounts(offer.resources),
+        "resources": amounts_text(offer.resources),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, cast, get_args
 
 from msgspec import Struct, field
 
@@ -19,6 +19,8 @@ from tepui.master.core.views.frameworks import FrameworksAsked
 from tepui.master.core.views.tasks import TASKS_MAX_DEFAULT, TasksAsked
 from tepui.resources import Resources
 from tepui.resources.parse import parse_resources
+from tepui.wire import master
+from tepui.wire.media import Media
 
 NOT_A_QUANTITY = frozenset({"framework_id", "task_id", "jsonp"})
 
@@ -84,6 +86,13 @@ class ExplainTaskAsked(Struct, frozen=True):
     task_id: str
 
 
+class CallAsked(Struct, frozen=True):
+    """A call of the v1 operator API that only reads, with the encoding of its answer."""
+
+    type: master.Call.Type
+    accepted: Media = Media.JSON
+
+
 Question: TypeAlias = (
     HealthAsked
     | StateAsked
@@ -99,8 +108,15 @@ Question: TypeAlias = (
     | MetricsAsked
     | ExplainFrameworkAsked
     | ExplainTaskAsked
+    | CallAsked
 )
 Query: TypeAlias = Mapping[str, str]
+
+
+def question_in(found: Struct) -> Question:
+    """What an event or an action holds."""
+    assert isinstance(found, get_args(Question)), found
+    return cast(Question, found)  # the line above has looked
 
 
 def question_of(path_name: str, query: Query) -> Question | None:

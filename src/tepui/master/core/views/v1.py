@@ -7,19 +7,23 @@ Source: Mesos include/mesos/v1/master/master.proto; recorded answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, TypeAlias
 
 from tepui.master.core import messages, metrics
 from tepui.master.core.state import Framework, State
 from tepui.master.core.views import roles
 from tepui.resources.scalars import from_milli
 from tepui.wire import maintenance, master, mesos, quota
+from tepui.wire.media import Media
+from tepui.wire.message import ProtoMessage
+from tepui.wire.pieces import Tree, encode_pieces
 
 Call = master.Call
 Response = master.Response
 Type = Response.Type
 Answerer: TypeAlias = Callable[[State, int], Response]
+Lists: TypeAlias = Mapping[str, Iterable[ProtoMessage]]  # made while they are written
 
 
 class WholeTasks(Response.GetTasks, frozen=True, kw_only=True):
@@ -51,56 +55,77 @@ class WholeAgents(Response.GetAgents, frozen=True, kw_only=True):
 
 
 def state_of(state: State) -> Response.GetState:
-    """Everything: what GET_STATE answers and SUBSCRIBED begins with."""
+    """Everything: what SUBSCRIBED begins with."""
     return Response.GetState(
-        get_tasks=_tasks(state),
-        get_executors=_executors(state),
-        get_frameworks=_frameworks(state),
-        get_agents=_agents(state),
+        get_tasks=WholeTasks(**_in_full(_tasks(state))),
+        get_executors=WholeExecutors(**_in_full(_executors(state))),
+        get_frameworks=WholeFrameworks(**_in_full(_frameworks(state))),
+        get_agents=WholeAgents(**_in_full(_agents(state))),
     )
 
 
-def all_frameworks(state: State) -> Iterable[Framework]:
+def _in_full(lists: Lists) -> dict[str, Any]:  # the lists of the message with these names
+    return {name: tuple(messages) for name, messages in lists.items()}
+
+
+def _all_frameworks(state: State) -> Iterator[Framework]:
     """The frameworks that are, then those that were."""
     yield from state.frameworks.values()
     yield from state.completed_frameworks.values()
 
 
-def _tasks(state: State) -> WholeTasks:
-    frameworks = list(all_frameworks(state))
-    return WholeTasks(
-        tasks=tuple(messages.task(t) for f in frameworks for t in f.tasks.values()),
-        unreachable_tasks=tuple(
+def _tasks(state: State) -> Lists:
+    frameworks = list(_all_frameworks(state))
+    return {
+        "tasks": (messages.task(t) for f in frameworks for t in f.tasks.values()),
+        "unreachable_tasks": (
             messages.task(t) for f in frameworks for t in f.unreachable_tasks.values()
         ),
-        completed_tasks=tuple(messages.task(t) for f in frameworks for t in f.completed_tasks),
-    )
+        "completed_tasks": (messages.task(t) for f in frameworks for t in f.completed_tasks),
+    }
 
 
-def _executors(state: State) -> WholeExecutors:
-    return WholeExecutors(
-        executors=tuple(
-            messages.executor(e) for f in state.frameworks.values() for e in f.executors.values()
-        )
-    )
+def _executors(state: State) -> Lists:
+    frameworks = state.frameworks.values()
+    return {"executors": (messages.executor(e) for f in frameworks for e in f.executors.values())}
 
 
-def _frameworks(state: State) -> WholeFrameworks:
-    return WholeFrameworks(
-        frameworks=tuple(
-            messages.framework_with_holdings(state, f) for f in state.frameworks.values()
-        ),
-        completed_frameworks=tuple(
-            messages.framework_with_holdings(state, f) for f in state.completed_frameworks.values()
-        ),
-    )
+def _frameworks(state: State) -> Lists:
+    def each(known: Iterable[Framework]) -> Iterator[ProtoMessage]:
+        return (messages.framework_with_holdings(state, framework) for framework in known)
+
+    return {
+        "frameworks": each(state.frameworks.values()),
+        "completed_frameworks": each(state.completed_frameworks.values()),
+    }
 
 
-def _agents(state: State) -> WholeAgents:
-    return WholeAgents(
-        agents=tuple(messages.agent(state, agent) for agent in state.agents.values()),
-        recovered_agents=(),
-    )
+def _agents(state: State) -> Lists:
+    agents = (messages.agent(state, agent) for agent in state.agents.values())
+    return {"agents": agents, "recovered_agents": ()}
+
+
+def _state(state: State) -> Tree:
+    return {
+        "get_tasks": _tasks(state),
+        "get_executors": _executors(state),
+        "get_frameworks": _frameworks(state),
+        "get_agents": _agents(state),
+    }
+
+
+LARGE: dict[master.Call.Type, Callable[[State], Tree]] = {
+    Call.Type.GET_STATE: lambda state: {"get_state": _state(state)},
+    Call.Type.GET_TASKS: lambda state: {"get_tasks": _tasks(state)},
+    Call.Type.GET_EXECUTORS: lambda state: {"get_executors": _executors(state)},
+    Call.Type.GET_FRAMEWORKS: lambda state: {"get_frameworks": _frameworks(state)},
+    Call.Type.GET_AGENTS: lambda state: {"get_agents": _agents(state)},
+}
+
+
+def large_pieces(state: State, kind: master.Call.Type, accepted: Media) -> Iterator[bytes]:
+    """The answer of a call that lists what may be many, encoded."""
+    return encode_pieces(Response(type=Type.__members__[kind.name]), LARGE[kind](state), accepted)
 
 
 def _health(state: State, now_ms: int) -> Response:
@@ -124,28 +149,8 @@ def _metrics(state: State, now_ms: int) -> Response:
     return metrics.message(metrics.snapshot(state, now_ms))
 
 
-def _state(state: State, now_ms: int) -> Response:
-    return Response(type=Type.GET_STATE, get_state=state_of(state))
-
-
-def _get_agents(state: State, now_ms: int) -> Response:
-    return Response(type=Type.GET_AGENTS, get_agents=_agents(state))
-
-
-def _get_frameworks(state: State, now_ms: int) -> Response:
-    return Response(type=Type.GET_FRAMEWORKS, get_frameworks=_frameworks(state))
-
-
-def _get_executors(state: State, now_ms: int) -> Response:
-    return Response(type=Type.GET_EXECUTORS, get_executors=_executors(state))
-
-
 def _get_operations(state: State, now_ms: int) -> Response:
     return Response(type=Type.GET_OPERATIONS, get_operations=Response.GetOperations())
-
-
-def _get_tasks(state: State, now_ms: int) -> Response:
-    return Response(type=Type.GET_TASKS, get_tasks=_tasks(state))
 
 
 def _get_roles(state: State, now_ms: int) -> Response:
@@ -204,12 +209,7 @@ ANSWERERS: dict[master.Call.Type, Answerer] = {
     Call.Type.GET_FLAGS: _flags,
     Call.Type.GET_VERSION: _version,
     Call.Type.GET_METRICS: _metrics,
-    Call.Type.GET_STATE: _state,
-    Call.Type.GET_AGENTS: _get_agents,
-    Call.Type.GET_FRAMEWORKS: _get_frameworks,
-    Call.Type.GET_EXECUTORS: _get_executors,
     Call.Type.GET_OPERATIONS: _get_operations,
-    Call.Type.GET_TASKS: _get_tasks,
     Call.Type.GET_ROLES: _get_roles,
     Call.Type.GET_WEIGHTS: _get_weights,
     Call.Type.GET_MASTER: _get_master,

@@ -56,6 +56,12 @@ def amounts(resources: Resources) -> Mapping[str, float | str]:
     return found
 
 
+@lru_cache(maxsize=AMOUNTS_CACHED_MAX)
+def amounts_text(resources: Resources) -> msgspec.Raw:
+    """The same, written."""
+    return msgspec.Raw(encode(amounts(resources)))
+
+
 def attributes(found: Sequence[mesos.Attribute]) -> dict[str, JsonValue]:
     """Attributes by name; of several with one name the last is seen, as in Mesos."""
     values: dict[str, JsonValue] = {}
@@ -71,9 +77,9 @@ def attributes(found: Sequence[mesos.Attribute]) -> dict[str, JsonValue]:
     return values
 
 
-def labels(found: mesos.Labels) -> list[JsonValue]:
-    """Labels as a list of their own."""
-    return list(found.labels)
+def labels_of(found: mesos.Labels | None) -> tuple[mesos.Label, ...] | None:
+    """Labels as a list of their own; None for none."""
+    return None if found is None else found.labels or None
 
 
 def seconds(at_ms: int) -> float:

@@ -1,0 +1,230 @@
+"""Requests put together from the bytes of a connection, within limits, one at a time.
+
+llhttp (httptools) parses. It is given one request at most, so that nothing behind a request is
+parsed before somebody asks for it: a client that floods a connection fills its own buffers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import httptools
+
+from tepui.web.http import BODY_BYTES_MAX, Request, Response, text
+
+HEADERS_BYTES_MAX: Final = 64 * 1024  # the request's target and all header lines
+HELD_BYTES_MAX: Final = 512 * 1024 * 1024  # parts of requests, of all connections together
+
+TOO_LARGE: Final = text(413, f"The body is larger than {BODY_BYTES_MAX} bytes")
+TOO_MANY_BODIES: Final = text(503, "Too many requests with large bodies are under way")
+NOT_HTTP: Final = text(400, "Invalid HTTP request received.")
+HEADERS_TOO_LARGE: Final = text(400, f"The headers are larger than {HEADERS_BYTES_MAX} bytes")
+
+_CHUNKED_FEED_BYTES: Final = 4 * 1024  # nobody knows where a chunked body ends before it is parsed
+_TARGETS_MAX: Final = 1_024  # that are remembered
+_KNOWN_BYTES_MAX: Final = 256
+_SLASHES: Final = re.compile(r"/{2,}")
+
+
+class NotServed(Exception):
+    """Nothing that follows is a request; `response` says why, and ends the connection."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class Held:
+    """How many bytes of requests that are not whole, or not parsed, all connections hold."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def add(self, size_bytes: int) -> bool:
+        """Hold so many more; False: all hold too many already."""
+        if self._bytes + size_bytes > HELD_BYTES_MAX:
+            return False
+        self._bytes += size_bytes
+        return True
+
+    def drop(self, size_bytes: int) -> None:
+        """Hold them no more."""
+        self._bytes -= size_bytes
+
+
+class RequestReader:
+    """The reading side of one connection."""
+
+    def __init__(self, server: str, held: Held, upgrades: frozenset[str]) -> None:
+        """`server` is the host and port of our side; `upgrades` are the protocols it has."""
+        self.begun_s: float | None = None  # when a request began that is not whole yet
+        self.now_s = 0.0
+        self.awaits_continue = False  # the client waits for 100 before it sends the body
+        self._server = server
+        self._held = held
+        self._upgrades = upgrades
+        self._parser = httptools.HttpRequestParser(self)
+        self._whole: deque[Request] = deque()
+        self._refusal: Response | None = None  # why the parser was stopped
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._headers_bytes = 0
+        self._body: bytes | bytearray = b""
+        self._rest_bytes: int | None = 0  # of the body; None: it is chunked
+        self._in_body = False
+
+    def read(self, data: bytes) -> tuple[Request | None, bytes]:
+        """The first whole request, and what is behind it. Raises NotServed.
+
+        Without a request what is behind is to be read in a later turn of the loop: a body in tiny
+        chunks costs much. With one that `is_upgrade`, it is of another protocol.
+        """
+        at = 0
+        while at < len(data) and not self._whole:
+            end = at + self._portion_bytes(data, at)
+            piece = data if at == 0 and end >= len(data) else data[at:end]
+            at = end
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                behind = piece[upgrade.args[0] :] + data[at:]
+                if self._whole[0].is_upgrade:
+                    return self._whole.popleft(), behind
+                data, at = self._without_upgrade() + behind, 0
+            except httptools.HttpParserError:
+                raise NotServed(self._refusal or NOT_HTTP) from None
+            if self._in_body and self._rest_bytes is None:
+                break
+        return self._whole.popleft() if self._whole else None, data[at:]
+
+    @property
+    def has_whole(self) -> bool:
+        """A request is whole before more is read: what was parsed at once held several.
+
+        That is so when the end of a head, or of a body in chunks, came together with others.
+        """
+        return bool(self._whole)
+
+    def forget(self) -> None:
+        """The connection ends: nothing is held any more."""
+        self.begun_s = None
+        self._whole.clear()
+        self._drop_body()
+
+    def _portion_bytes(self, data: bytes, at: int) -> int:
+        """How much to parse at once, so that it holds one request at most."""
+        if not self._in_body:
+            end = data.find(b"\r\n\r\n", at)
+            return end + 4 - at if end >= 0 else len(data) - at
+        return _CHUNKED_FEED_BYTES if self._rest_bytes is None else self._rest_bytes
+
+    def _without_upgrade(self) -> bytes:
+        """The head of the request that asks for an upgrade that there is none to, without that.
+
+        To llhttp whatever follows such a head is of another protocol, the request's body, too. But
+        clients offer HTTP/2 with any request (RFC 7540, section 3.2), and mean it as an offer.
+        """
+        method = self._parser.get_method().decode("ascii")
+        self._parser = httptools.HttpRequestParser(self)
+        if method == "CONNECT":  # which is the same to llhttp; but it has no body, and is whole
+            return b""
+        self._whole.clear()
+        lines = [f"{method} {self._url.decode('latin-1')} HTTP/1.1"]
+        lines += [f"{name}: {self._headers[name]}" for name in self._headers if name != "upgrade"]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = {}
+        self._headers_bytes = 0
+        self.begun_s = self.now_s
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        self._headers[name.lower().decode("latin-1")] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        headers = self._headers
+        if "transfer-encoding" in headers:
+            self._rest_bytes = None
+        else:
+            self._rest_bytes = int(headers.get("content-length") or 0)  # llhttp has checked it
+            if self._rest_bytes > BODY_BYTES_MAX:
+                self._stop(TOO_LARGE)
+        self._in_body = self._rest_bytes != 0
+        if self._in_body and "expect" in headers:
+            self.awaits_continue = headers["expect"].lower() == "100-continue"
+
+    def on_body(self, body: bytes) -> None:
+        if not self._held.add(len(body)):
+            self._stop(TOO_MANY_BODIES)
+        if not self._body:
+            self._body = body  # as nearly always: it came in one piece
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
+        if self._rest_bytes is not None:
+            self._rest_bytes -= len(body)
+        if len(self._body) > BODY_BYTES_MAX:
+            self._stop(TOO_LARGE)
+
+    def on_message_complete(self) -> None:
+        parser = self._parser
+        path, query_text = target_of(self._url)
+        self._whole.append(
+            Request(
+                method=parser.get_method().decode("ascii"),
+                path=path,
+                headers=self._headers,
+                query_text=query_text,
+                body=bytes(self._body),
+                server=self._server,
+                keeps_alive=parser.should_keep_alive(),
+                is_upgrade=parser.should_upgrade()
+                and self._headers.get("upgrade", "").lower() in self._upgrades,
+            )
+        )
+        self._drop_body()
+        self._in_body = False
+        self.begun_s = None
+
+    def _drop_body(self) -> None:
+        self._held.drop(len(self._body))
+        self._body = b""
+
+    def _count(self, size_bytes: int) -> None:
+        self._headers_bytes += size_bytes
+        if self._headers_bytes > HEADERS_BYTES_MAX:
+            self._stop(HEADERS_TOO_LARGE)
+
+    def _stop(self, refusal: Response) -> None:
+        self._refusal = refusal
+        raise ValueError  # which the parser turns into its own error
+
+
+def target_of(url: bytes) -> tuple[str, str]:
+    """Path and query of a request's target; the path without trailing or double slashes."""
+    return _known_target(url) if len(url) <= _KNOWN_BYTES_MAX else _target(url)
+
+
+def _target(url: bytes) -> tuple[str, str]:
+    whole = url.decode("latin-1")
+    if not whole.startswith("/"):  # as a proxy is asked: http://host/path
+        parts = urlsplit(whole)
+        whole = f"{parts.path}?{parts.query}" if parts.netloc else whole
+    path, _, query_text = whole.partition("#")[0].partition("?")
+    return _SLASHES.sub("/", unquote(path)).rstrip("/"), query_text
+
+
+_known_target = lru_cache(_TARGETS_MAX)(_target)

@@ -1,0 +1,115 @@
+"""Clients of a running master that are slow, many, or never done."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from tepui.master.daemon.main import MasterDaemon
+from tepui.web import connection, site
+from tests.limits.kit import Stream, connect, get, post, running_master
+
+pytestmark = pytest.mark.real
+
+IDLE = 5_000  # connections
+
+
+def play(scenario: Callable[[MasterDaemon], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with running_master() as master:
+            await scenario(master)
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"P",
+        b"POST /api/v1 HTTP/1.1\r\nHost: m\r\n",
+        b"POST /api/v1 HTTP/1.1\r\nHost: m\r\nX-Long: " + b"x" * 1_000,
+        post("/api/v1/scheduler", b"x" * 1_000)[:-1],
+        b"POST /api/v1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n",
+    ],
+)
+def test_a_request_that_is_never_whole_is_refused_in_time(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(connection, "REQUEST_READ_S", 0)
+
+    async def scenario(master: MasterDaemon) -> None:
+        reader, writer = await connect(master.port)
+        writer.write(sent)
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        assert (await get(master.port, "/health"))[0] == 200
+
+    play(scenario)
+
+
+def test_an_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_READ_S", -1)
+
+    async def scenario(master: MasterDaemon) -> None:
+        reader, writer = await connect(master.port)
+        for _ in range(3):
+            master._server.site.tick()
+        writer.write(b"GET /health HTTP/1.1\r\nHost: m\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+    play(scenario)
+
+
+def test_idle_connections_make_room_and_streams_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site, "EVICTED", 1)
+
+    async def scenario(master: MasterDaemon) -> None:
+        master._server.site._connections_max = 4
+        streams = [await Stream.open(master.port) for _ in range(2)]
+        idle = [await connect(master.port) for _ in range(2)]
+        assert (await get(master.port, "/health"))[0] == 200  # the fifth
+        reader, _ = idle[0]
+        assert await reader.read() == b""
+        assert len(master.peers.subscribers) == len(streams)
+        assert len(master.state.framework_by_stream) == len(streams)
+
+    play(scenario)
+
+
+def test_where_every_connection_is_busy_a_new_one_is_refused() -> None:
+    async def scenario(master: MasterDaemon) -> None:
+        master._server.site._connections_max = 2
+        streams = [await Stream.open(master.port) for _ in range(2)]
+        reader, _ = await connect(master.port)
+        assert await reader.read() == b""
+        assert len(master.peers.subscribers) == len(streams)
+
+    play(scenario)
+
+
+@pytest.fixture
+def _many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * IDLE + 1_000  # both ends are ours
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"{wanted} open files are not allowed here, only {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("_many_files")
+def test_five_thousand_idle_connections_keep_nobody_waiting() -> None:
+    async def scenario(master: MasterDaemon) -> None:
+        scheduler = await Stream.open(master.port)
+        for _ in range(IDLE):
+            await connect(master.port)
+        assert len(master._server.site.connections) >= IDLE
+        assert (await get(master.port, "/health"))[0] == 200
+        again = await Stream.open(master.port)
+        assert scheduler.framework_id != again.framework_id
+
+    play(scenario)
