@@ -121,14 +121,15 @@ class Calls:
         return len(self._free) == len(self._connections) * self._depth
 
     async def connect(self, connections: int) -> None:
-        """Open the connections."""
+        """Open the connections; what was posted before goes over the first of them."""
         loop = asyncio.get_running_loop()
         for _ in range(connections):
             _, connection = await loop.create_connection(
                 lambda: _Connection(self._next, coalesces=self._depth > 1), HOST, self._port
             )
             self._connections.append(connection)
-            self._free.extend([connection] * self._depth)
+            for _ in range(self._depth):
+                self._has_room(connection)
 
     def request(self, body: bytes) -> bytes:
         """What is sent for the body."""
@@ -152,12 +153,15 @@ class Calls:
 
     def _next(self, connection: _Connection, answer_s: float) -> None:
         self.answer_s.append(answer_s)
+        self._has_room(connection)
+        if self.answered is not None:
+            self.answered()
+
+    def _has_room(self, connection: _Connection) -> None:
         if self._waiting:
             connection.send(self._waiting.popleft())
         else:
             self._free.append(connection)
-        if self.answered is not None:
-            self.answered()
 
 
 class _Connection(asyncio.Protocol):

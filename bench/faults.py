@@ -12,6 +12,7 @@ import uvloop
 
 Result = TypeVar("Result")
 
+RUN_S_MAX = 600.0
 WAIT_S = 20.0  # for what must come
 POLL_S = 0.01
 TEXT_MAX = 300  # of one fault
@@ -41,8 +42,11 @@ async def until(holds: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def run(measurement: Coroutine[object, object, Result]) -> Result:
-    """What the measurement returns; raises Failed when anything went wrong, in callbacks too."""
+def run(measurement: Coroutine[object, object, Result], seconds: float = 0.0) -> Result:
+    """What the measurement returns; raises Failed when anything went wrong, in callbacks too.
+
+    It may take RUN_S_MAX longer than the seconds that it waits on purpose.
+    """
     faults: Counter[str] = Counter()
 
     def count(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
@@ -52,7 +56,8 @@ def run(measurement: Coroutine[object, object, Result]) -> Result:
 
     async def watched() -> Result:
         asyncio.get_running_loop().set_exception_handler(count)
-        return await measurement
+        async with asyncio.timeout(seconds + RUN_S_MAX):
+            return await measurement
 
     try:
         result = uvloop.run(watched())

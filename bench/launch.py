@@ -192,7 +192,7 @@ def rows(options: Options) -> list[Row]:
     """The figures of one run."""
     with tempfile.TemporaryDirectory(prefix="tepui-bench-") as name:
         directory = Path(name)
-        master = faults.run(measure_master(options, directory))
+        master = faults.run(measure_master(options, directory), options.seconds)
         limit = faults.run(measure_bare(options, directory, master.body_bytes))
     window = master.window
     goal = GOALS.get((options.per_accept, options.updates))

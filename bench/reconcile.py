@@ -100,7 +100,7 @@ def rows(options: Options) -> list[Row]:
     """The figures of one run."""
     with tempfile.TemporaryDirectory(prefix="tepui-bench-") as name:
         directory = Path(name)
-        master = faults.run(measure_master(options, directory))
+        master = faults.run(measure_master(options, directory), options.seconds)
         limit = faults.run(measure_bare(options.tasks, directory))
     bare = "bare server, the same bytes prepared"
     goal = GOALS.get(options.tasks, "")

@@ -69,7 +69,7 @@ IDLE: Final = re.compile(r"tasks_(running|staging|starting|killing)$|outstanding
 MASTER_FLAGS: Final = (
     "--max_completed_frameworks=5",  # history is full soon, and memory flat from then on
     "--max_completed_tasks_per_framework=20",
-    "--offer_timeout=3secs",  # against schedulers that never answer offers
+    "--offer_timeout=5secs",  # against schedulers that never answer offers
 )
 AGENT_FLAGS: Final = ("--gc_delay=20secs", "--max_completed_executors_per_framework=5")
 RESOURCES: Final = "cpus:4;mem:4096;disk:10240;ports:[31000-32000]"
@@ -406,7 +406,7 @@ def files_of(daemon: Daemon) -> int:
 HEAD: Final = (
     f"{'round':>5} {'hostile':18} {'launch/s':>8} {'call p50':>8} {'p99 ms':>7} {'read p99':>8}"
     f" {'update p99':>10} {'stall s':>7} {'rest s':>6} {'lag s':>5} {'master %':>8} {'MB':>5}"
-    f" {'peak':>5} {'files':>5}  errors; what it did"
+    f" {'peak':>5} {'agents MB':>9} {'files':>5}  errors; what it did"
 )
 
 
@@ -416,6 +416,7 @@ def row_of(phase: Phase) -> str:
     def ms(times_s: list[float], percent: float) -> float:
         return percentile(times_s, percent) * 1e3
 
+    agents = "+".join(f"{size / MB:.0f}" for name, size in phase.memory.items() if name != "master")
     errors = ", ".join(f"{count}× {text}" for text, count in sorted(phase.errors.items())[:4])
     did = ", ".join(f"{text} {count:,}" for text, count in sorted(phase.did.items()))
     return (
@@ -423,7 +424,7 @@ def row_of(phase: Phase) -> str:
         f" {ms(phase.calls_s, 50):8.1f} {ms(phase.calls_s, 99):7.0f} {ms(phase.reads_s, 99):8.0f}"
         f" {ms(phase.first_update_s, 99):10.0f} {phase.stall_s:7.1f} {phase.rest_s:6.1f}"
         f" {phase.lag_s:5.1f} {phase.master_cpus * 100:8.0f} {phase.memory['master'] / MB:5.0f}"
-        f" {phase.peak_bytes / MB:5.0f} {phase.files['master']:5}  {errors or '-'}; {did or '-'}"
+        f" {phase.peak_bytes / MB:5.0f} {agents:>9} {phase.files['master']:5}  {errors or '-'}; {did or '-'}"
     )
 
 

@@ -187,7 +187,9 @@ class SdkClient(SchedulerClient):
         await self.__aenter__()
 
     async def call(self, call: scheduler.Call) -> None:
-        """As the library does, timed."""
+        """As the library does, timed; what fails before it is sent is not."""
+        if not self.is_subscribed:
+            raise Disconnected("not subscribed")
         with self._service.timed(self._service.calls_s):
             await super().call(call)
 

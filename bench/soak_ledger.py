@@ -44,6 +44,7 @@ class Task(Struct):
     launched_s: float
     accepted: bool = False  # the ACCEPT was answered 202
     answered: bool = False  # or it is known that no answer will come: now one may reconcile
+    may_be_unknown: bool = False  # the scheduler may have missed that it was dropped
     rank: int = 0
     updates: dict[bytes, float | None] = field(default_factory=dict)  # uuid: acknowledged when
     ended: TaskState | None = None
@@ -88,6 +89,14 @@ class Ledger:
         """The master has taken the ACCEPT, or nobody knows whether it has."""
         if task := self.open.get(task_id):
             task.accepted, task.answered = is_taken, True
+
+    def subscribed(self, framework: str) -> None:
+        """The scheduler reads a new stream: what it did not read of the one before is lost.
+
+        That a task was dropped, for its offer was no more, is said once and without a uuid.
+        """
+        for task in self.of(framework):
+            task.may_be_unknown = not task.updates
 
     def updated(self, status: mesos.TaskStatus, now_s: float) -> None:
         """A scheduler was told this of a task. With a uuid it must be acknowledged."""
@@ -165,7 +174,8 @@ class Ledger:
         task.ended = status.state
         self.ended[f"never ran, {status.state.name}"] += 1
         self._close(task)
-        if task.accepted and (task.updates or (status.state, status.reason) not in NEVER_LAUNCHED):
+        is_known = (status.state, status.reason) not in NEVER_LAUNCHED and not task.may_be_unknown
+        if task.accepted and (task.updates or is_known):
             self.fault(
                 f"'{task.id}': the master says {status.state.name} after {len(task.updates)}"
                 f" updates: {status.reason} {status.message}"

@@ -32,7 +32,7 @@ CPUS: Final = 0.1
 MEM_MIB: Final = 16.0
 HELD_S: Final = 1.0  # an offer that is not used by then is declined
 REFUSED_S: Final = 3600.0  # for offers of strangers
-MOOD_S: Final = (1.5, 4.0)  # between two whims of a scheduler
+MOOD_S: Final = (3.0, 12.0)  # between two whims of a scheduler
 AWAY_S: Final = 1.0
 SUBSCRIBE_S: Final = 60.0  # a scheduler is subscribed by then, before it has another whim
 KILL_AGAIN_S: Final = 2.0
@@ -147,6 +147,7 @@ class Load:
         elif event.subscribed is not None:
             self._held.clear()  # offers of the connection before are void
             self._changes = False
+            self._ledger.subscribed(self.name)
         elif event.update is not None:
             status = event.update.status
             self._ledger.updated(status, now_s)

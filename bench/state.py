@@ -49,8 +49,7 @@ ALONE_READS = 3
 LIMIT_READS = 3
 SAMPLE = 20_000  # tasks that are encoded for the limit
 FILES_SPARE = 200  # descriptors, besides those of the agents
-PIECE_BYTES = 1 << 20
-HEAD_BYTES_MAX = 65_536
+POLLERS_S = 240.0  # the pollers have ended by then
 FRAMEWORK_ID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0-0000"
 
 TaskState = mesos.TaskState
@@ -154,6 +153,7 @@ class Measured(Struct, frozen=True):
     """A master that is asked."""
 
     alone_s: float
+    child_s: float  # of processor time of the child that answers, if there is one
     body_bytes: int
     poll_s: list[float]  # of the pollers' reads
     quiet_ms: tuple[float, float]  # of a call's answer, p50 and p99, while nobody reads
@@ -200,6 +200,7 @@ def rows(options: Options) -> list[Row]:
     return [
         Row("one read alone", found.alone_s, "s", goal, encoded_s, encoded),
         Row("one read alone, to the machine's writing", found.alone_s, "s", "", written_s, written),
+        Row("processor of the snapshot's child", found.child_s, "s"),
         Row("size of the answer", found.body_bytes / MB, "MB"),
         Row("a read among all pollers, p50", percentile(found.poll_s, 50), "s"),
         Row("a read among all pollers, p99", percentile(found.poll_s, 99), "s"),
@@ -249,9 +250,11 @@ async def measure_master(options: Options, directory: Path) -> Measured:
         scheduler.is_launching = False
         await until(lambda: scheduler.idle, "every task has ended")
         alone = []
+        children_s = processes.cpu_s(pid, with_reaped=True) - processes.cpu_s(pid)
         for _ in range(ALONE_READS):
             found = await child(str(port), options.path, "1", "0", str(directory / "body"))
             alone += json.loads(found)
+        children_s = processes.cpu_s(pid, with_reaped=True) - processes.cpu_s(pid) - children_s
         scheduler.is_launching = True
         scheduler.offered([])
         before = scheduler.finished
@@ -267,6 +270,7 @@ async def measure_master(options: Options, directory: Path) -> Measured:
         end = processes.pss_bytes(pid)
     return Measured(
         alone_s=median(alone),
+        child_s=children_s / ALONE_READS,
         body_bytes=(directory / "body").stat().st_size,
         poll_s=poll_s,
         quiet_ms=(percentile(quiet, 50) * 1e3, percentile(quiet, 99) * 1e3),
@@ -301,7 +305,11 @@ async def child(*arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.state", "poll", *arguments, stdout=asyncio.subprocess.PIPE
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), POLLERS_S)
+    except TimeoutError:
+        process.kill()
+        raise
     assert process.returncode == 0, f"the pollers ended with {process.returncode}"
     return output.decode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 from pathlib import Path
 from typing import Literal
@@ -10,12 +11,17 @@ from typing import Literal
 import pytest
 
 import bench.table
-from bench import agent, allocator, disk, idle, launch, reconcile, state, suite, up
+from bench import agent, allocator, disk, faults, idle, launch, reconcile, state, suite, up
 from bench.calls import Calls, Events
-from bench.faults import Failed, fault, run
+from bench.faults import Failed, fault, run, until
 from bench.table import Row, meets
 
 MODULES = sorted(path.stem for path in Path(bench.table.__file__).parent.glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def _no_run_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "RUN_S_MAX", 60.0)
 
 
 def check(rows: list[Row]) -> None:
@@ -90,6 +96,28 @@ def test_an_answer_that_is_not_202_fails_the_run() -> None:
 
     with pytest.raises(Failed, match=r"503 Service Unavailable.*busy"):
         run(measure())
+
+
+def test_calls_that_were_posted_before_there_were_connections_are_answered() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async def measure() -> int:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        calls = Calls(server.sockets[0].getsockname()[1], "/")
+        for _ in range(3):
+            calls.post(b"")
+        await calls.connect(2)
+        await until(lambda: len(calls.answer_s) == 3 and calls.idle, "all is answered")
+        calls.close()
+        server.close()
+        return len(calls.answer_s)
+
+    assert run(measure()) == 3
 
 
 def test_records_are_read_however_they_are_cut_into_chunks_and_packets() -> None:

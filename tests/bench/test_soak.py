@@ -107,6 +107,13 @@ def test_a_task_that_was_accepted_may_not_be_unknown(
     assert ledger.open == {}
 
 
+def test_a_task_may_be_unknown_when_that_it_was_dropped_may_have_been_missed() -> None:
+    ledger = ledger_of_one()
+    ledger.subscribed("f")
+    tell(ledger, TaskState.TASK_GONE, reason=Reason.REASON_RECONCILIATION)
+    assert ledger.faults == []
+
+
 def test_a_task_whose_accept_broke_may_be_unknown_and_then_come_after_all() -> None:
     ledger = ledger_of_one()
     ledger.accepted("t", is_taken=False)

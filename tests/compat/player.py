@@ -8,16 +8,14 @@ other pieces, so offers that fit no recorded one are declined, without a filter,
 
 from __future__ import annotations
 
-import gzip
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
 
-from tests.compat import metrics, rawwire, sandbox
+from tests.compat import bodies, rawwire, sandbox
 from tests.compat.connection import Connection, Ended, Stream
 from tests.compat.jsonvalue import Json, parse
 from tests.compat.jsonvalue import field as member
@@ -42,18 +40,6 @@ WHOLE = (4.0, 4096.0)  # cpus and memory of every recorded agent
 SILENCE_S = 0.3  # nothing comes within this time where nothing was recorded
 HEARTBEAT = '{"type":"HEARTBEAT"}'
 HEALTH_UPDATED = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED"
-OWNERS = {  # of what is listed: where it names its framework
-    **dict.fromkeys(
-        ("tasks", "completed_tasks", "unreachable_tasks", "launched_tasks", "terminated_tasks"),
-        ("framework_id",),
-    ),
-    **dict.fromkeys(("frameworks", "completed_frameworks"), ("id", "framework_info.id")),
-    **dict.fromkeys(
-        ("executors", "completed_executors"), ("framework_id", "executor_info.framework_id")
-    ),
-}
-GZIP = b"\x1f\x8b"  # how what is compressed starts
-JSONP = re.compile(r"(.*?)\((?=[{\[])(.*)\)", re.DOTALL)
 IGNORED_HEADERS = ("date", "content-length")
 
 
@@ -215,7 +201,8 @@ class Player:
                     left.remove(found)
                     self._problems(step, compare(wanted, found, self.names, f"event {kind}"))
             else:
-                self._compare_body(step, one.body, other.body.encode(), other.head)
+                whole = structs.replace(one.head, body=one.body)
+                self._compare_body(step, whole, other.body.encode(), other.head)
 
     def _exchange(self, step: Step, request: Request, recorded: Response) -> None:
         self._learn(request)
@@ -246,10 +233,8 @@ class Player:
             return
         content = connection.body(got, request.method)
         connection.close()
-        if recorded.body_cut:
-            self._compare_start(step, recorded.body or "", content)
-        elif recorded.body is not None:
-            self._compare_body(step, recorded.body, content, got)
+        if recorded.body is not None:
+            self._compare_body(step, recorded, content, got)
 
     def _survived(
         self, step: Step, connection: Connection, request: Request, got: Response
@@ -287,46 +272,12 @@ class Player:
             if ported is None or other is None or not self.names.matches(ported, other):
                 self._find(step, Problem(f"header {name}", one or "(absent)", other or "(absent)"))
 
-    def _compare_body(self, step: Step, wanted: str, content: bytes, got_head: Response) -> None:
+    def _compare_body(
+        self, step: Step, recorded: Response, content: bytes, got_head: Response
+    ) -> None:
+        wanted = bodies.Wanted(recorded.body or "", cut=recorded.body_cut, metrics=is_metrics(step))
         headers = dict(_lower(got_head.headers))
-        known = body_bytes(wanted)
-        if headers.get("content-encoding") == "gzip" and known[:2] == GZIP == content[:2]:
-            known, content = gzip.decompress(known), gzip.decompress(content)
-        elif wanted.startswith("base64:"):
-            if known != content:
-                self._find(step, Problem("body", repr(known), repr(content)))
-            return
-        wanted = known.decode()
-        text = content.decode("utf-8", "replace")
-        wrapped, came = JSONP.fullmatch(wanted), JSONP.fullmatch(text)
-        if wrapped and came and wrapped[1] == came[1]:
-            wanted, text = wrapped[2], came[2]
-        if wanted[:1] in ("{", "[") and text[:1] in ("{", "["):
-            self._compare_json(step, wanted, text)
-        elif not self.names.matches(self._ported(wanted), text):
-            self._find(step, Problem("body", wanted, text))
-
-    def _compare_json(self, step: Step, wanted: str, text: str) -> None:
-        recorded, got = parse(self._ported(wanted)), parse(text)
-        if is_metrics(step):
-            self._problems(step, metrics.compared(recorded, got, self.names))
-            return
-        recorded, got = self._ours(recorded, got)
-        self._problems(step, compare(recorded, got, self.names, "body"))
-
-    def _compare_start(self, step: Step, wanted: str, content: bytes) -> None:
-        """Only the start of the body was kept; the metrics in it are whole elsewhere."""
-        text = content.decode()
-        if is_metrics(step):
-            wanted = wanted[: wanted.index('"allocator') if '"allocator' in wanted else 1]
-        if not text.startswith(self._ported(wanted)):
-            self._find(step, Problem("body", wanted, text))
-
-    def _ours(self, recorded: Json, got: Json) -> tuple[Json, Json]:
-        """Lists of tasks and frameworks without those of the scenarios before."""
-        values = {v for name, v in self.names.values.items() if name.startswith("<FRAMEWORK_")}
-        known = {name for name in self.names.values if name.startswith("<FRAMEWORK_")}
-        return _only(recorded, known), _only(got, values)
+        self._problems(step, bodies.compared(wanted, content, headers, self.names, self._ported))
 
     def _expect(self, step: Step, arrivals: Arrivals, events: Sequence[str]) -> None:
         offers: list[Json] = []
@@ -634,30 +585,6 @@ def is_metrics(step: Step) -> bool:
     return request is not None and (
         "/metrics/snapshot" in request.path or "GET_METRICS" in (request.body or "")
     )
-
-
-def _only(answer: Json, frameworks: set[str]) -> Json:
-    """The answer with the tasks and frameworks of these frameworks."""
-    if not isinstance(answer, dict):
-        return answer
-    kept: dict[str, Json] = {}
-    for key, value in answer.items():
-        owner = OWNERS.get(key)
-        if owner is not None and isinstance(value, list):
-            kept[key] = [one for one in value if _owner(one, owner) in frameworks]
-        else:
-            kept[key] = _only(value, frameworks) if key.startswith("get_") else value
-    return kept
-
-
-def _owner(one: Json, keys: tuple[str, ...]) -> str | None:
-    """The framework that an entry is of; the operator API has ids within messages."""
-    for key in keys:
-        found = member(one, *key.split("."))
-        if found is not None:
-            value = member(found, "value") if isinstance(found, dict) else found
-            return str(value)
-    return None
 
 
 def _size(offer: Json) -> tuple[float, float]:

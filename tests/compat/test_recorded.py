@@ -4,7 +4,7 @@ Of the exchanges that were recorded (requests with their answers, and events rea
 
     area       as recorded  differ on purpose  wait for a later feature
     A1         376          4                  0
-    A2         350          10                 101
+    A2         349          11                 101
     A3         428          12                 2
     A4         281          10                 146
     A5         79           17                 2
@@ -29,11 +29,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.differences import WAITING, fitting, unused, waits
+from tests.compat.differences import fitting, unused, waits
 from tests.compat.player import Finding
 from tests.compat.recorded import AREAS, Step, scenarios
 from tests.compat.scenarios import LANES, Chain, Lane
 from tests.compat.stage import Played, Stage
+from tests.compat.waiting import WAITING
 
 pytestmark = pytest.mark.real
 

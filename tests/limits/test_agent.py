@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from msgspec import structs
 
-from tepui.agent.core import checks, events, gc, state, updates
+from tepui.agent.core import checks, events, gc, state, updates, validation
 from tepui.agent.core.actions import AnswerExecutor, RemoveSandbox, RunCheck, SendToExecutor
 from tepui.agent.core.validation import executor_call_error
 from tepui.wire import executor, link, mesos
@@ -249,3 +249,21 @@ def test_a_second_subscription_takes_the_place_of_the_first() -> None:
     assert list(agent.state.connections) == [49]
     done = agent.hear(link.SchedulerMessage("F", "ex", b"x"))
     assert only(done, SendToExecutor).connection == 49
+
+
+def nested(depth: int) -> mesos.ContainerID:
+    """A container within so many others."""
+    found = mesos.ContainerID(value="c")
+    for _ in range(depth - 1):
+        found = mesos.ContainerID(value="c", parent=found)
+    return found
+
+
+def test_a_container_id_has_so_many_bytes_and_parents() -> None:
+    longest = "x" * validation.CONTAINER_ID_BYTES_MAX
+    assert validation.container_id_error(mesos.ContainerID(value=longest)) is None
+    text = validation.container_id_error(mesos.ContainerID(value=longest + "x"))
+    assert text == f"'ContainerID.value' '{longest}x' exceeds the maximum length (242)"
+    assert validation.container_id_error(nested(validation.NESTED_MAX)) is None
+    text = validation.container_id_error(nested(validation.NESTED_MAX + 1))
+    assert text == "containers nest at most 32 deep"

@@ -66,8 +66,11 @@ def serving(play: Callable[[str, asyncio.Event], Awaitable[None]]) -> None:
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        await play(f"http://127.0.0.1:{runner.addresses[0][1]}", go_on)
-        await runner.cleanup()
+        try:
+            await play(f"http://127.0.0.1:{runner.addresses[0][1]}", go_on)
+        finally:
+            go_on.set()
+            await runner.cleanup()
 
     asyncio.run(whole())
 
@@ -103,5 +106,17 @@ def test_who_fetches_while_too_many_do_waits_for_a_turn(
         go_on.set()
         await asyncio.gather(slow, other)
         assert place.fetched() == ["b", "hang"]
+
+    serving(play)
+
+
+@pytest.mark.real
+def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
+    monkeypatch.setattr(fetch, "STALL_MS", 1)
+
+    async def play(address: str, _: asyncio.Event) -> None:
+        fetcher = Fetcher(timeout_ms=20_000, bytes_max=1_000)
+        with pytest.raises(FetchFailed, match=r"no byte for 0\.001 s"):
+            await fetcher.fetch([URI(value=f"{address}/hang")], str(place.sandbox), None)
 
     serving(play)

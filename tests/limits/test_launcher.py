@@ -124,3 +124,28 @@ def test_records_are_whole_json(tmp_path: Path) -> None:
     assert kept.load() == {"good": {"wait_status": 9}}
     assert json.loads((tmp_path / "good.json").read_text()) == {"wait_status": 9}
     assert not (tmp_path / "broken.json").exists()
+
+
+class Stuck:
+    """A cgroup that cannot be removed."""
+
+    oom_fd = -1
+
+    def remove(self) -> bool:
+        return False
+
+
+def test_cgroups_that_cannot_be_removed_are_tried_again_up_to_a_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lifecycle, "LINGERING_MAX", 2)
+    monkeypatch.setattr(Loop, "on_signal", lambda *_: None)
+    living = Lifecycle(Loop(), None, Tree("t"), Records(str(tmp_path)), lambda _: None)
+    try:
+        for number in range(3):
+            container = lifecycle.Container(f"c{number}", "")
+            container.cgroup = Stuck()  # type: ignore[assignment]  # all that is asked of it here
+            living._release(container)
+        assert len(living.lingering) == 2
+    finally:
+        os.close(living._null_fd)

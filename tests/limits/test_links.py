@@ -393,6 +393,24 @@ def test_a_link_that_is_closed_does_not_wait_for_a_peer_that_reads_nothing(
     play(scenario)
 
 
+def test_an_agent_that_neither_reads_nor_writes_any_more_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link_writer, "CLOSE_MS", 1)
+
+    async def scenario(master: MasterDaemon) -> None:
+        agent = await Link.registered(master.port)
+        (deaf,) = master.peers.links.values()
+        gone = asyncio.Event()
+        monkeypatch.setattr(master._links, "forget", lambda _: gone.set())
+        deaf.send(link.SchedulerMessage("F", "ex", bytes(32 << 20)))
+        await asyncio.sleep(0)
+        agent.writer.write_eof()
+        await gone.wait()
+
+    play(scenario)
+
+
 def test_a_master_stops_although_an_agent_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_writer, "CLOSE_MS", 1)
 

@@ -6,11 +6,20 @@ import pytest
 from msgspec import structs
 
 from tepui.base.names import AgentId, StreamId
-from tepui.master.core import caps
-from tepui.master.core.actions import Action, Answer, CloseLink
-from tepui.master.core.events import LinkClosed, LinkId, LinkOpened, LinkReceived, SubscribeReceived
+from tepui.master.core import caps, offers, throttle
+from tepui.master.core.actions import Action, Answer, CloseLink, SendEvent
+from tepui.master.core.events import (
+    CallReceived,
+    LinkClosed,
+    LinkId,
+    LinkOpened,
+    LinkReceived,
+    RequestId,
+    SubscribeReceived,
+)
 from tepui.master.core.metrics import snapshot
-from tepui.master.core.settings import Settings
+from tepui.master.core.settings import RateLimit, RateLimits, Settings
+from tepui.master.core.step import step
 from tepui.wire import link, mesos, scheduler
 from tests.master.world import FakeAgent, Scheduler, World, task_info
 
@@ -286,6 +295,89 @@ def test_a_task_describes_itself_in_so_many_bytes() -> None:
     assert launched(caller, agent, fits) is None
     large = structs.replace(fits, task_id=mesos.TaskID("t22"))
     assert launched(caller, agent, large) == "TaskInfo: 4194305 bytes are more than 4194304"
+
+
+def test_a_task_has_so_many_resources(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caps, "RESOURCES_PER_TASK_MAX", 2)
+    world = World()
+    agent = world.add_agent()
+    caller = world.subscribe()
+    two = task_info("t1", agent.id, "cpus:0.1;mem:32", None)
+    assert launched(caller, agent, two) is None
+    three = task_info("t2", agent.id, "cpus:0.1;mem:32;disk:1", None)
+    assert launched(caller, agent, three) == "TaskInfo.resources: 3 are more than 2"
+
+
+# Turns
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> tuple[World, Scheduler]:
+    """A framework of which one call a second is made at once."""
+    monkeypatch.setattr(throttle, limit, value)
+    rates = RateLimits(limits=(RateLimit(principal="p", qps=1),))
+    world = World(settings=Settings(rate_limits=rates))
+    info = structs.replace(framework("a"), principal="p")
+    return world, world.subscribe(info=info)
+
+
+def call_later(world: World, caller: Scheduler, data: bytes = b"") -> int | None:
+    """The status that a call is answered at once; None: it waits."""
+    request = RequestId(world.number())
+    message = Call.Message(
+        agent_id=mesos.AgentID("a"), executor_id=mesos.ExecutorID("e"), data=data
+    )
+    call = Call(
+        type=Call.Type.MESSAGE,
+        framework_id=mesos.FrameworkID(caller.framework_id),
+        message=message,
+    )
+    world.put(CallReceived(request, call, caller.stream, "p"))
+    answer = world.answers.get(request)
+    return answer.status if isinstance(answer, Answer) else None
+
+
+def test_calls_that_wait_for_their_rate_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, caller = limited(monkeypatch, "WAITING_MAX", 2)
+    assert [call_later(world, caller) for _ in range(4)] == [202, None, None, 429]
+    world.advance(1_000)
+    assert [call_later(world, caller) for _ in range(2)] == [None, 429]
+
+
+def test_calls_that_wait_for_their_rate_have_so_many_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, caller = limited(monkeypatch, "WAITING_BYTES_MAX", 2_500)
+    data = bytes(1_000)
+    assert [call_later(world, caller, data) for _ in range(4)] == [202, None, None, 429]
+    world.advance(1_000)
+    assert call_later(world, caller, data) is None
+    world.advance(10_000)
+    assert world.state.throttled["p"].waiting_bytes == 0
+    assert call_later(world, caller) == 202
+    assert call_later(world, caller, bytes(5_000)) is None  # one alone may be larger
+
+
+def test_so_many_agents_are_offered_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "ALLOCATE_AGENTS_MAX", 2)
+    world = World()
+    for _ in range(3):
+        world.add_agent()
+    info = Call.Subscribe(framework_info=framework("a"))
+    event = SubscribeReceived(StreamId("s"), Call(type=Call.Type.SUBSCRIBE, subscribe=info))
+    made: list[int] = []
+    effects = step(world.state, [event], world.now_ms)
+    while len(made) < 3:
+        made.append(
+            sum(
+                len(one.event.offers.offers)
+                for one in effects.then
+                if isinstance(one, SendEvent)
+                and isinstance(one.event, scheduler.Event)
+                and one.event.offers is not None
+            )
+        )
+        effects = step(world.state, [], world.now_ms)
+    assert sorted(made) == [0, 1, 2]
 
 
 # Agents

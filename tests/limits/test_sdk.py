@@ -137,3 +137,8 @@ def test_a_call_is_tried_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
         server.close()
 
     asyncio.run(scenario())
+
+
+def test_the_text_of_a_refusal_has_so_many_bytes() -> None:
+    longest = b"x" * sdk_http.REASON_BYTES_MAX
+    assert sdk_http.Answer(400, longest + b"y", "", None).text == longest.decode()

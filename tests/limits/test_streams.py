@@ -126,3 +126,24 @@ def test_a_scheduler_that_sends_on_after_it_subscribed_is_not_heard() -> None:
         await good.next_of(Event.Type.UPDATE)
 
     play(scenario)
+
+
+@BOTH
+def test_a_scheduler_that_neither_reads_nor_writes_any_more_has_left(kind: Media) -> None:
+    async def scenario(master: MasterDaemon) -> None:
+        deaf = await Stream.open(master.port, kind, receive_bytes=4096)
+        (connection,) = master._server.site.connections
+        while connection.unsent_bytes == 0:  # until nothing more fits into the sockets
+            assert (await ask(master.port, deaf, reconcile(deaf, 100)))[0] == 202
+        deaf.writer.write_eof()
+        assert (await ask_until(master.port, deaf, 403))[1] == b"Framework is not subscribed"
+
+    play(scenario)
+
+
+async def ask_until(port: int, of: Stream, status: int) -> tuple[int, bytes]:
+    """The first answer with that status."""
+    while True:
+        answer = await ask(port, of, reconcile(of, 1))
+        if answer[0] == status:
+            return answer

@@ -113,3 +113,20 @@ def test_five_thousand_idle_connections_keep_nobody_waiting() -> None:
         assert scheduler.framework_id != again.framework_id
 
     play(scenario)
+
+
+def test_a_body_that_trickles_in_has_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_READ_S", 0)
+
+    async def scenario(master: MasterDaemon) -> None:
+        reader, writer = await connect(master.port)
+        writer.write(post("/api/v1/scheduler", b"x" * 1_000_000)[:-999_999])
+        answer = asyncio.create_task(reader.readuntil(b"\r\n"))
+        while not answer.done():  # until the deadline of `running_master`
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.wait((answer,), timeout=0.001)
+            master._server.site.tick()
+        assert answer.result().startswith(b"HTTP/1.1 408 ")
+
+    play(scenario)

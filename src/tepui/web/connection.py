@@ -71,6 +71,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client that sends no more may still read: whatever it asked is answered."""
         self._is_last = True
+        if self._stream is not None:
+            self._stream.end()  # a client that does not read either would keep it open for ever
         return self._busy is not None and self._stream is None
 
     def pause_writing(self) -> None:

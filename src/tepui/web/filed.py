@@ -29,6 +29,11 @@ class SharedFile:
     def __del__(self) -> None:
         os.close(self._descriptor)
 
+    @property
+    def has_readers(self) -> bool:
+        """Somebody reads it now."""
+        return bool(self._readers)
+
     def read(self, offset: int) -> bytes:
         """The piece that begins there; empty at the end."""
         return os.pread(self._descriptor, PIECE_BYTES, offset)

@@ -24,7 +24,8 @@ _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # or a pair: the scanner tel
 # A string, or what began as one and never ends: were that left to be tried again from each of its
 # quotes, the time would grow with the square of the body.
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_BRACKET = re.compile(r"[\[\]{}]")
+_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
+_SQUARE = str.maketrans("{}", "[]")  # which of the two they are, is looked at later
 _SPACE = re.compile(r"[ \t\r\n]*")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _HEX4 = re.compile(r"[0-9a-fA-F]{0,4}")
@@ -57,11 +58,15 @@ def depth(text: str) -> int:
     """How deep the brackets of `text` nest; exact for JSON, some number for anything else."""
     if text.count("{") + text.count("[") <= DEPTH_MAX:
         return 0  # it cannot be too deep, which is all that is asked
-    level = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        level += 1 if bracket in "[{" else -1
-        deepest = max(deepest, level)
-    return deepest
+    left = _NO_BRACKETS.sub("", _STRING.sub("", text)).translate(_SQUARE)
+    for level in range(DEPTH_MAX + 1):  # each round takes the innermost away, at the speed of C
+        if not left:
+            return level
+        inner = len(left)
+        left = left.replace("[]", "")
+        if len(left) == inner:
+            break  # it is no JSON
+    return DEPTH_MAX + 1
 
 
 def _integer(digits: str) -> int | float:

@@ -76,7 +76,7 @@ def test_a_new_agent_at_an_address_replaces_the_one_that_was_there() -> None:
     assert (status.state, status.reason, status.message) == (
         TaskState.TASK_GONE,
         Reason.REASON_AGENT_REMOVED,
-        "A new agent registered at the same address",
+        "Agent 127.0.0.1 removed: a new agent registered at the same address",
     )
     assert any(event.failure is not None for event in events)
     assert list(world.state.agents) == [f"{world.state.info.id}-S1"]
@@ -273,7 +273,7 @@ def test_an_agent_that_unregisters_takes_its_tasks_along() -> None:
         (event.update.status.state, event.update.status.message)
         for event in events
         if event.update is not None
-    ] == [(TaskState.TASK_GONE, "Agent unregistered")]
+    ] == [(TaskState.TASK_GONE, "Agent 127.0.0.1 removed: the agent unregistered")]
     assert not world.state.agents
     assert not owner.framework.tasks
 
@@ -305,6 +305,25 @@ def test_an_agent_that_is_marked_gone_is_told_before_its_link_is_closed() -> Non
     effects = world.put(LinkReceived(NEW, message))
     assert SendToAgent(NEW, link.Shutdown("Agent has been marked gone")) in effects.then
     assert not world.state.agents
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "state", "reason"),
+    [
+        (("MULTI_ROLE",), TaskState.TASK_LOST, Reason.REASON_AGENT_REMOVED),
+        (
+            ("MULTI_ROLE", "PARTITION_AWARE"),
+            TaskState.TASK_GONE_BY_OPERATOR,
+            Reason.REASON_AGENT_REMOVED_BY_OPERATOR,
+        ),
+    ],
+)
+def test_the_reason_of_a_task_on_a_gone_agent_is_one_that_its_framework_knows(
+    capabilities: tuple[str, ...], state: TaskState, reason: Reason
+) -> None:
+    world, agent, owner = with_task(capabilities=capabilities)
+    mark_gone(world, agent.id)
+    assert [(one.state, one.reason) for one in owner.updates()] == [(state, reason)]
 
 
 def test_the_tasks_of_an_unreachable_agent_that_is_marked_gone_are_bounded_history() -> None:

@@ -72,6 +72,15 @@ def test_removed_framework_is_answered_as_recorded(path: str) -> None:
     assert differences(WITH_TASKS["after-teardown"][path], ask(world, path)) == []
 
 
+def test_the_summary_counts_the_tasks_of_frameworks_that_are_there() -> None:
+    world, ops, _ = ops_cluster()
+    (agent,) = ask(world, "state-summary")["slaves"]
+    assert (agent["framework_ids"], agent["TASK_FINISHED"]) == ([ops.framework_id], 1)
+    world.teardown(ops.framework_id)
+    (agent,) = ask(world, "state-summary")["slaves"]
+    assert (agent["framework_ids"], agent["TASK_FINISHED"]) == ([], 0)
+
+
 @pytest.mark.parametrize("query", sorted(recorded()["classic_queries"]))
 def test_tasks_are_selected_as_recorded(query: str) -> None:
     world, _, _ = ops_cluster()

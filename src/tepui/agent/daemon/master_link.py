@@ -195,6 +195,9 @@ class Connection(asyncio.Protocol):
         except (Malformed, Overloaded, Refusal, Redirected) as error:
             self._fail(error)
 
+    def eof_received(self) -> None:
+        self.close()  # a master that does not read either must not be waited for
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._writer = None
         if not self.greeted.done():

@@ -108,10 +108,12 @@ class Fetcher:
                         await asyncio.to_thread(file.write, chunk)
         except aiohttp.TooManyRedirects:
             raise FetchFailed(f"more than {REDIRECTS_MAX} redirects") from None
+        except aiohttp.ConnectionTimeoutError:
+            raise FetchFailed(f"no connection within {CONNECT_MS / 1000:g} s") from None
+        except TimeoutError:  # before ClientError, which aiohttp's are too
+            raise FetchFailed(f"no byte for {STALL_MS / 1000:g} s") from None
         except aiohttp.ClientError as error:
             raise FetchFailed(str(error) or type(error).__name__) from None
-        except TimeoutError:
-            raise FetchFailed(f"no byte for {STALL_MS // 1000} s") from None
 
     def _copy(
         self, source: str, target: Path, user: str | None, is_stopped: threading.Event

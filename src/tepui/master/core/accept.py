@@ -12,6 +12,7 @@ from msgspec import Struct
 from tepui.base.names import ExecutorId, OfferId, Role, TaskId
 from tepui.master.core import caps, offers, statuses, tasks
 from tepui.master.core.actions import Effects, Note, SendEvent, SendToAgent
+from tepui.master.core.sharing import shared_resources
 from tepui.master.core.state import Agent, Executor, Framework, Offer, State, Task
 from tepui.master.core.validation import (
     LaunchContext,
@@ -266,7 +267,7 @@ def _use_executor(budget: _Budget, info: mesos.ExecutorInfo | None) -> ExecutorI
     framework, agent = budget.framework, budget.agent
     executor_id = ExecutorId(info.executor_id.value)
     if executor_id not in agent.executors_of(framework.id):
-        resources = Resources.of(info.resources)
+        _, resources = shared_resources(info.resources)
         budget.left -= resources
         executor = Executor(
             info=info,
@@ -287,7 +288,7 @@ def _add_task(
     step: Effects,
 ) -> None:
     framework, agent = budget.framework, budget.agent
-    resources = Resources.of(info.resources)
+    _, resources = shared_resources(info.resources)
     budget.left -= resources
     task = Task(
         id=TaskId(info.task_id.value),

@@ -86,7 +86,7 @@ def link_received(state: State, event: LinkReceived, now_ms: int, step: Effects)
         case link.Pong() as message:
             _ponged(agent, message)
         case link.Unregister():
-            remove_agent(state, agent, "Agent unregistered", UNREGISTERED, now_ms, step)
+            remove_agent(state, agent, "the agent unregistered", UNREGISTERED, now_ms, step)
 
 
 def link_closed(state: State, event: LinkClosed, now_ms: int, step: Effects) -> None:
@@ -134,7 +134,7 @@ def _register(
         cut_off(state, link_id, error, step)
         return
     for other in [a for a in state.agents.values() if a.address == message.address]:
-        text = "A new agent registered at the same address"
+        text = "a new agent registered at the same address"
         remove_agent(state, other, text, REGISTERED, now_ms, step)
     if _exceeds_limits(state, link_id, message, step):
         return

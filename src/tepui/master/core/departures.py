@@ -54,14 +54,15 @@ def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> 
 def remove_agent(
     state: State, agent: Agent, text: str, metric: str, now_ms: int, step: Effects
 ) -> None:
-    """The agent has ended and its tasks with it."""
+    """The agent has ended and its tasks with it; `text` says why."""
     state.counters.add("slave_removals")
     state.counters.add(metric)
     step.save.append(AgentRemoved(agent.id))
     state.removed_agents[agent.id] = AbsentAgent(agent.id, agent.info, now_ms)
     while len(state.removed_agents) > state.settings.max_removed_agents:
         del state.removed_agents[next(iter(state.removed_agents))]
-    _end_tasks(state, agent, TaskState.TASK_GONE, Reason.REASON_AGENT_REMOVED, text, now_ms, step)
+    said = f"Agent {agent.info.hostname} removed: {text}"
+    _end_tasks(state, agent, TaskState.TASK_GONE, Reason.REASON_AGENT_REMOVED, said, now_ms, step)
     _drop(state, agent, now_ms, step)
 
 

@@ -15,7 +15,7 @@ from tepui.master.core.settings import RateLimit
 from tepui.master.core.state import Framework, Queue, State
 
 WAITING_MAX = 10_000  # calls of one principal; in Mesos any number without a capacity
-WAITING_BYTES_MAX = 64 << 20  # of them all, as much as the largest one
+WAITING_BYTES_MAX = 64 << 20  # of them together, unless there is one only
 
 _encode = msgpack.Encoder().encode
 
@@ -39,7 +39,8 @@ def waits(
         return False
     capacity = WAITING_MAX if found.limit.capacity is None else found.limit.capacity
     size_bytes = len(_encode(event.call))
-    if queue.waiting >= capacity or queue.waiting_bytes + size_bytes > WAITING_BYTES_MAX:
+    is_too_much = queue.waiting > 0 and queue.waiting_bytes + size_bytes > WAITING_BYTES_MAX
+    if queue.waiting >= capacity or is_too_much:
         text = (
             f"principal '{framework.info.principal or ''}' may make {found.limit.qps:g} calls a"
             f" second, and {queue.waiting} wait already"

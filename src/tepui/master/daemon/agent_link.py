@@ -74,6 +74,9 @@ class AgentLink(asyncio.Protocol):
         self._coming = chain(self._coming, self._reader.from_agent(data))
         self._tell()
 
+    def eof_received(self) -> None:
+        self.close()  # an agent that does not read either must not be waited for
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._writer is not None and self._writer.lost:
             log.warning("link_messages_lost link=%s count=%d", self._id, self._writer.lost)

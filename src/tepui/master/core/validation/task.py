@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from msgspec import structs
 
 from tepui.base.errors import Refused
+from tepui.master.core.sharing import shared_resources
 from tepui.master.core.validation.checks import (
     check_error,
     health_check_error,
@@ -198,14 +199,14 @@ def _custom_error(executor: mesos.ExecutorInfo, context: LaunchContext) -> str |
 
 
 def _fit_error(task: mesos.TaskInfo, context: LaunchContext) -> str | None:
-    wanted = Resources.of(task.resources)
+    _, wanted = shared_resources(task.resources)
     role = role_of_allocation(task.resources, context.role)
     if task.executor is None:
         if role == context.role and context.offered.contains(wanted):
             return None
         return _too_much(((role, wanted),), context)
     executor = task.executor
-    own = Resources.of(executor.resources)
+    _, own = shared_resources(executor.resources)
     own_role = role_of_allocation(executor.resources, context.role)
     if error := _together_error(task, executor, wanted, own, (role, own_role)):
         return error

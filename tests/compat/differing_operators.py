@@ -1,0 +1,433 @@
+"""Differences in what operators are answered: areas B, C, F and G.
+
+Of two entries that fit, the first counts: what is meant to differ stands before what waits.
+"""
+
+from __future__ import annotations
+
+from tests.compat.listing import (
+    AUTHENTICATION,
+    COMPRESSION,
+    DRAINING,
+    ELECTION,
+    GROUPS,
+    MAINTENANCE,
+    NESTED,
+    QUOTA,
+    REGISTRY,
+    RESERVATIONS,
+    SITE,
+    Difference,
+)
+
+OLD_NAMES = "the names with .json, of Mesos before 0.20, are still answered"
+
+OPERATORS: tuple[Difference, ...] = (
+    # B and C, first what is of command tasks
+    Difference(
+        "*",
+        (),
+        ("body.master_hostname",),
+        "the agent shows the master's address as it was given",
+    ),
+    Difference(
+        "*",
+        (),
+        (
+            "*.executors[0].executor_info.command.*",
+            "*.executors[0].executor_info.resources",
+            "*.completed_executors[0].executor_info.command.*",
+            "*.completed_executors[0].executor_info.resources",
+            "body.frameworks[0].executors[0].resources.*",
+            "body.frameworks[0].completed_executors[0].resources.*",
+            "*statistics.cpus_soft_limit",
+            "*statistics.mem_limit_bytes",
+            "*statistics.mem_soft_limit_bytes",
+        ),
+        "a command runs without an executor's process beside it, and without resources for one",
+    ),
+    Difference(
+        "*",
+        (),
+        (
+            "*statistics.processes",
+            "*statistics.threads",
+            "*statistics.cpus_limit",
+            "*statistics.mem_total_bytes",
+        ),
+        "more is measured than Mesos measures without cgroups",
+    ),
+    Difference(
+        "subscribe-stream",
+        (29,),
+        ("event FRAMEWORK_UPDATED.*",),
+        "operators are told as well when a scheduler leaves, not only when it is back",
+    ),
+    Difference(
+        "master-get-with-tasks",
+        (3, 5, 11, 13),
+        ("status", "header content-type", "body"),
+        OLD_NAMES,
+    ),
+    Difference(
+        "agent-get-with-tasks", (2, 9), ("status", "header content-type", "body"), OLD_NAMES
+    ),
+    Difference("master-files", (15, 18, 19), ("status", "header content-type", "body"), OLD_NAMES),
+    Difference(
+        "views-with-and-without-permission",
+        (31, 32),
+        ("status", "header content-type", "body"),
+        OLD_NAMES,
+    ),
+    Difference(
+        "master-get-with-tasks",
+        (31, 32, 33),
+        ("status", "header content-type", "body"),
+        "there are no help pages and nothing of Mesos's actors",
+    ),
+    Difference(
+        "agent-get-with-tasks",
+        (19,),
+        ("status", "header content-type", "body"),
+        "there are no help pages",
+    ),
+    # B and C, then what waits
+    Difference(
+        "subscribe-stream",
+        (17, 19, 21, 30),
+        ("event UPDATE g1*", "event TASK_UPDATED g1*", "offer*"),
+        "the group's executor does not run",
+        GROUPS,
+    ),
+    Difference(
+        "subscribe-stream-end",
+        (4,),
+        ("event TASK_UPDATED g1",),
+        "the group's executor does not run",
+        GROUPS,
+    ),
+    Difference(
+        "operator-weights-and-quota",
+        (),
+        ("status", "header content-type", "body"),
+        "no quota is kept",
+        QUOTA,
+    ),
+    Difference(
+        "*",
+        (),
+        ("body.get_quota.status.*", "body.infos", "body.configs", "*.quota.limit.*"),
+        "no quota is kept",
+        QUOTA,
+    ),
+    Difference(
+        "operator-deactivate-*", (3,), ("status", "body"), "agents are not drained", DRAINING
+    ),
+    Difference("drain-with-*", (), ("*",), "agents are not drained", DRAINING),
+    Difference(
+        "operator-empty-sub-message-master",
+        (14, 15),
+        ("status", "body"),
+        "no schedule is kept",
+        MAINTENANCE,
+    ),
+    Difference(
+        "operator-empty-sub-message-master",
+        (19,),
+        ("status", "header content-type", "body"),
+        "no quota is kept",
+        QUOTA,
+    ),
+    Difference(
+        "operator-head-errors-*",
+        (5,),
+        ("body",),
+        "a build is known by its version; there is no date or user of a compilation",
+    ),
+    *(
+        Difference(
+            scenario,
+            (step,),
+            ("status", "header content-type", "body"),
+            "no pages are served",
+            SITE,
+        )
+        for scenario, step in (
+            ("idle-cluster", 13),
+            ("standby-answers", 22),
+            ("master-get-with-tasks", 35),
+        )
+    ),
+    Difference(
+        "master-get-with-tasks",
+        (36,),
+        ("status", "header content-type", "body"),
+        "agents are kept in memory",
+        REGISTRY,
+    ),
+    Difference(
+        "master-get-with-tasks",
+        (38, 39, 40, 41),
+        ("status", "header allow", "body"),
+        "there are no such routes yet",
+        RESERVATIONS,
+    ),
+    Difference(
+        "master-get-with-tasks",
+        (43, 44),
+        ("status", "header allow", "body"),
+        "there are no such routes yet",
+        MAINTENANCE,
+    ),
+    Difference(
+        "master-get-variants",
+        (16,),
+        ("status", "header content-type", "body"),
+        "the bytes of a path may be written as %XX (RFC 3986)",
+    ),
+    Difference(
+        "master-get-variants",
+        (26,),
+        ("status",),
+        "a query that cannot be decoded is taken as it stands; Mesos closes the connection",
+    ),
+    Difference("master-methods", (1, 3, 4), ("body",), "the answer to HEAD has no body (RFC 9110)"),
+    Difference(
+        "master-methods", (23,), ("header connection",), "the end of a connection is announced"
+    ),
+    Difference(
+        "master-methods",
+        (25,),
+        ("header content-encoding", "body"),
+        "answers are not compressed",
+        COMPRESSION,
+    ),
+    Difference(
+        "*agent-files",
+        (),
+        ("*.size", "body[0].size"),
+        "no log of an executor is among what the task writes",
+    ),
+    Difference(
+        "operator-agent-files",
+        (7, 8, 9, 10),
+        ("status", "header content-type", "body"),
+        "the file of a group's task",
+        GROUPS,
+    ),
+    Difference(
+        "agent-files",
+        (*range(16, 22), 25, 26, 29, 30, *range(33, 36)),
+        ("status", "header *", "body"),
+        "the file of a group's task",
+        GROUPS,
+    ),
+    Difference(
+        "after-teardown",
+        (8,),
+        ("body.frameworks[0]", "body.completed_frameworks[+]"),
+        "the framework's tasks are gone from the agent when it is asked; they still end in Mesos",
+    ),
+    Difference(
+        "agent-files",
+        (13,),
+        ("status", "header content-type", "body"),
+        "no file has a path with a NUL byte; Mesos lists what is before it",
+    ),
+    # B-crashes
+    *(
+        Difference(
+            scenario,
+            (),
+            ("status", "header content-type", "body*"),
+            reason,
+            feature,
+        )
+        for scenario, reason, feature in (
+            ("remove-quota-*", "no quota is kept", QUOTA),
+            ("delete-quota-classic", "no quota is kept", QUOTA),
+            ("update-quota-*", "no quota is kept", QUOTA),
+            ("agent-remove-*", "there are no standalone containers", NESTED),
+        )
+    ),
+    # F
+    Difference(
+        "standby-answers", (18,), ("metric master/*",), "the master that is asked leads", ELECTION
+    ),
+    # G
+    Difference(
+        "views-with-and-without-permission",
+        (3, 7, 8, 9, 15, 16, 43),
+        (
+            "*offered_resources*",
+            "body.frameworks[0].resources.*",
+            "body.frameworks[0].offers[+]",
+            "body.roles[0].offered.*",
+            "body.roles[0].resources.*",
+        ),
+        "what a task leaves of an offer is offered again at once",
+    ),
+    Difference(
+        "views-with-and-without-permission",
+        (75,),
+        ("event RESCIND <OFFER_1>",),
+        "what a task leaves of an offer is offered again at once",
+    ),
+    Difference(
+        "views-with-and-without-permission",
+        (50,),
+        ("status", "header content-type", "body"),
+        "no schedule is kept",
+        MAINTENANCE,
+    ),
+    Difference(
+        "views-with-and-without-permission",
+        (51, 52, 65),
+        ("status", "body"),
+        "no schedule is kept",
+        MAINTENANCE,
+    ),
+    Difference(
+        "views-with-and-without-permission",
+        (61, 62),
+        ("status", "header content-type", "body"),
+        "there are no such routes yet",
+        RESERVATIONS,
+    ),
+    Difference(
+        "views-with-and-without-permission",
+        (),
+        ("body*",),
+        "everybody sees everything",
+        AUTHENTICATION,
+    ),
+    # of a cluster in which a group runs and resources were reserved
+    Difference(
+        "operator-valid-*",
+        (),
+        (
+            "*offered_resources*",
+            "*allocated_resources*",
+            "*.offers[*",
+            "*.tasks[*",
+            "*_tasks[*",
+            "*_tasks.length",
+            "*.executors[*",
+            "*.containers*",
+            "metric master/*",
+            "metric slave/*",
+        ),
+        "a task of a group runs there",
+        GROUPS,
+    ),
+    Difference(
+        "operator-deactivate-*",
+        (),
+        (
+            "*allocated_resources*",
+            "offer*",
+        ),
+        "a task of a group runs there",
+        GROUPS,
+    ),
+    Difference(
+        "master-get-*",
+        (),
+        (
+            "*used_resources*",
+            "*offered_resources*",
+            "*.offers[*",
+            "*.frameworks[0].resources.*",
+            "*.tasks[*",
+            "*_tasks[*",
+            "*.executors[*",
+            "*.TASK_RUNNING",
+            "*.TASK_FAILED",
+            "metric master/*",
+        ),
+        "a task of a group runs there",
+        GROUPS,
+    ),
+    Difference(
+        "master-methods",
+        (),
+        (
+            "*used_resources*",
+            "*offered_resources*",
+            "*.offers[*",
+            "*.frameworks[0].resources.*",
+            "*.tasks[*",
+            "*_tasks[*",
+            "*.executors[*",
+            "*.TASK_RUNNING",
+            "*.TASK_FAILED",
+        ),
+        "a task of a group runs there",
+        GROUPS,
+    ),
+    Difference(
+        "agent-get-with-tasks",
+        (),
+        (
+            "*unreserved_resources_allocated*",
+            "*.executors[*",
+            "body.length",
+            "body./*/executors/ex/runs/*",
+            "metric slave/*",
+        ),
+        "a task of a group runs there",
+        GROUPS,
+    ),
+    Difference(
+        "after-teardown",
+        (),
+        (
+            "*unreserved_resources_allocated*",
+            "*.tasks[*",
+            "*_tasks[*",
+        ),
+        "a task of a group runs there",
+        GROUPS,
+    ),
+    Difference(
+        "operator-deactivate-*",
+        (),
+        ("*total_resources*",),
+        "resources were reserved before",
+        RESERVATIONS,
+    ),
+    Difference(
+        "master-get-*",
+        (),
+        (
+            "*reserved_resources*",
+            "*roles*",
+        ),
+        "resources were reserved before",
+        RESERVATIONS,
+    ),
+    Difference(
+        "master-methods",
+        (),
+        ("*reserved_resources*",),
+        "resources were reserved before",
+        RESERVATIONS,
+    ),
+    Difference(
+        "agent-get-with-tasks",
+        (),
+        ("*reserved_resources*",),
+        "resources were reserved before",
+        RESERVATIONS,
+    ),
+    Difference(
+        "after-teardown",
+        (),
+        (
+            "*reserved_resources*",
+            "*roles*",
+        ),
+        "resources were reserved before",
+        RESERVATIONS,
+    ),
+)
