@@ -49,7 +49,7 @@ PHASE_S_MAX: Final = 60.0
 PHASE_S_MIN: Final = 3.0
 REST_S: Final = 2.0  # of a turn, what coming to rest takes; for planning only
 WARM_UP_S: Final = 8.0  # a run of minutes; a shorter one has less
-DRAIN_S: Final = 30.0  # for tasks to end once the hostile client has gone
+DRAIN_S: Final = 60.0  # for tasks to end once the hostile client has gone
 FILES_S: Final = 30.0  # for the daemons to notice closed connections
 FILES_MORE: Final = 40  # connections of good clients come and go
 STALL_S: Final = 10.0  # some task ends at least so often
@@ -208,9 +208,9 @@ class Soak:
         lasted_s = time.monotonic() - began_s
         phase.launched_per_s = (self.ledger.launched - launched) / lasted_s
         phase.master_cpus = (cpu_s(self._cluster.master.process.pid) - cpu_began_s) / lasted_s
-        stalls.cancel()
         rest_began_s = time.monotonic()
         await self._rest(kind)
+        stalls.cancel()
         phase.rest_s = time.monotonic() - rest_began_s
         phase.calls_s, phase.reads_s = self._service.calls_s, self._service.reads_s
         phase.errors = dict(self._service.errors)
@@ -338,8 +338,9 @@ class Soak:
         began_s = time.monotonic()
         while True:
             await asyncio.sleep(0.1)
-            since_s = time.monotonic() - max(began_s, self.ledger.last_end_s)
-            phase.stall_s = max(phase.stall_s, since_s)
+            if self._shared.launches or self.ledger.open:
+                since_s = time.monotonic() - max(began_s, self.ledger.last_end_s)
+                phase.stall_s = max(phase.stall_s, since_s)
 
     def _check_alive(self, background: list[asyncio.Task[None]]) -> None:
         for daemon in self._daemons:

@@ -209,9 +209,6 @@ class Stage:
 
     def _revive(self) -> None:
         """Start those of the lane's agents that a scenario before has ended."""
-        for agent in self.cluster.agents:
-            if not agent.wanted:
-                agent.process.wait(WAIT_S)
         dead = [one for one in self.cluster.agents[: len(self.lane.agents)] if not one.running]
         for agent in dead:
             agent.start()
@@ -290,7 +287,13 @@ class Stage:
         )
 
     def _clear(self) -> None:
-        """End the frameworks that the scenarios left, and wait until all is free again."""
+        """End the frameworks that the scenarios left, and wait until all is free again.
+
+        An agent that was told to end has ended then.
+        """
+        for agent in self.cluster.agents:
+            if not agent.wanted:
+                agent.process.wait(WAIT_S)
         for framework in _ids(self._get("/frameworks"), "frameworks"):
             self._teardown(framework)
         self._until(self._all_free, "everything is free again")

@@ -9,9 +9,8 @@ from uuid import UUID
 import pytest
 from msgspec import structs
 
-from tepui.agent.daemon import executor_streams
 from tepui.agent.daemon.main import AgentDaemon
-from tepui.web import stream
+from tepui.web import event_streams, stream
 from tepui.wire import executor, link, media, mesos
 from tepui.wire.media import Media
 from tests.agent.daemon.fake_master import FakeMaster, command_task, run_task, running_agent
@@ -181,7 +180,7 @@ def test_an_executor_that_never_reads_is_told_so_and_cut_off(
     def small(on_close: Callable[[], None], *, overflow_record: bytes) -> stream.RecordStream:
         return made(on_close, overflow_record=overflow_record, bytes_max=100_000)
 
-    monkeypatch.setattr(executor_streams, "RecordStream", small)
+    monkeypatch.setattr(event_streams, "RecordStream", small)
 
     async def scenario(master: FakeMaster, agent: AgentDaemon) -> None:
         launch(master)

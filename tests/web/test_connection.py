@@ -181,6 +181,17 @@ def test_head_is_answered_without_a_body() -> None:
     play(Handlers().site(), act)
 
 
+def test_head_that_is_refused_is_answered_without_a_body() -> None:
+    async def act(site: Site) -> None:
+        client = Client(site)
+        client.send(b"HEAD /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n")
+        answer = await client.read()
+        assert statuses(answer) == [400]
+        assert answer.endswith(b"\r\n\r\n")
+
+    play(Handlers().site(), act)
+
+
 def test_a_client_that_waits_for_100_continue_is_told_so() -> None:
     async def act(site: Site) -> None:
         client = Client(site)

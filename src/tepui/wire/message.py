@@ -29,7 +29,11 @@ UInt64 = Annotated[int, Meta(ge=0)]  # msgspec takes no bound above 2**63; the c
 
 
 class ProtoMessage(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Base of all messages; see the module."""
+    """Base of all messages; see the module.
+
+    They are frozen, so none can hold itself: the garbage collector need not look at the millions
+    that a master keeps, and each is 16 bytes smaller.
+    """
 
 
 class ProtoEnum(StrEnum):

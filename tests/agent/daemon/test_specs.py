@@ -8,16 +8,16 @@ from tepui.agent.containers.spec import ContainerSpec, Usage
 from tepui.agent.core.actions import Action, LaunchContainer, Limits
 from tepui.agent.daemon import shell
 from tepui.agent.daemon.containers import Containers, Unsupported, spec_of, statistics_of
-from tepui.agent.daemon.executor_streams import ExecutorStreams
 from tepui.agent.daemon.machine import resources_of
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.options import AgentOptions, flags_of
 from tepui.agent.daemon.probing import Probing
-from tepui.agent.daemon.requests import Requests
 from tepui.agent.daemon.sandboxes import Sandboxes
 from tepui.agent.fetcher.fetch import Fetcher
+from tepui.web.event_streams import EventStreams
 from tepui.web.files import Files
 from tepui.web.process import system_metrics
+from tepui.web.requests import Requests
 from tepui.wire import mesos
 
 Info = mesos.ContainerInfo
@@ -166,7 +166,7 @@ def test_the_shell_can_do_everything_that_a_core_may_ask_for() -> None:
         Sandboxes(put, Fetcher(timeout_ms=1, bytes_max=1), files),
         containers,
         Probing(put, containers),
-        ExecutorStreams(put),
-        Requests(),
     )
-    assert shell.Shell(*parts).can_do == frozenset(Action.__subclasses__())
+    assert shell.Shell(*parts, EventStreams(), Requests()).can_do == frozenset(
+        Action.__subclasses__()
+    )

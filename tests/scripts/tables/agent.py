@@ -24,13 +24,13 @@ from tepui.agent.core.step import step
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
-from tepui.agent.daemon.executor_streams import ExecutorStreams
 from tepui.agent.daemon.main import _routes
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.operator_api import OperatorApi
-from tepui.agent.daemon.requests import Requests
+from tepui.web.event_streams import EventStreams
 from tepui.web.files import Files, FilesApi
 from tepui.web.loglevel import LogLevel
+from tepui.web.requests import Requests
 from tepui.wire import executor, mesos
 from tests.agent.containers.fake import FakeRuntime, Machine
 from tests.agent.core.cluster import Agent, executor_info, run_tasks, task_info
@@ -45,7 +45,7 @@ FIRST_REQUEST = 1_000  # the executor's own stream has a lower number
 def served(directory: Path) -> tuple[Served[Event, Record, Action], State]:
     """The agent, to be asked; it shows `directory` as `/sandbox`."""
     agent = _peopled()
-    requests = Requests()
+    requests: Requests[actions.Reply] = Requests()
     for _ in range(FIRST_REQUEST):
         requests.number()
     daemon: Served[Event, Record, Action] = Served(
@@ -55,7 +55,7 @@ def served(directory: Path) -> tuple[Served[Event, Record, Action], State]:
         agent.now_ms,
     )
     put = daemon.loop.put
-    streams = ExecutorStreams(put)
+    streams: EventStreams[int] = EventStreams()
     files = Files()
     files.attach("/sandbox", str(directory))
     containers = Containers(put)
@@ -73,15 +73,17 @@ def served(directory: Path) -> tuple[Served[Event, Record, Action], State]:
     return daemon, agent.state
 
 
-def _act(decided: list[Action], requests: Requests, streams: ExecutorStreams) -> None:
+def _act(
+    decided: list[Action], requests: Requests[actions.Reply], streams: EventStreams[int]
+) -> None:
     """What reaches a caller is carried out; the rest of the world is not there."""
     table: dict[type[Action], Callable[[Any], None]] = {  # Any: the action of its key
-        actions.AcceptExecutor: lambda a: streams.accept(a.connection),
+        actions.AcceptExecutor: lambda a: requests.answer(a.connection, a),
         actions.SendToExecutor: lambda a: streams.send(a.connection, a.event),
         actions.CloseExecutor: lambda a: streams.end(a.connection),
-        actions.AnswerExecutor: requests.answer,
-        actions.AnswerClassic: requests.answer,
-        actions.AnswerOperator: requests.answer,
+        actions.AnswerExecutor: lambda a: requests.answer(a.request, a),
+        actions.AnswerClassic: lambda a: requests.answer(a.request, a),
+        actions.AnswerOperator: lambda a: requests.answer(a.request, a),
     }
     for action in decided:
         act = table.get(type(action))

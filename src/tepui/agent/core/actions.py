@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -210,6 +211,9 @@ class AnswerOperator(Action, frozen=True):
 
     request: int
     response: agent.Response
+
+
+Reply: TypeAlias = AcceptExecutor | AnswerExecutor | AnswerClassic | AnswerOperator
 
 
 class Note(Action, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def version_info() -> mesos.VersionInfo:
     installed_s = Path(tepui.__file__).stat().st_mtime
     return mesos.VersionInfo(
         version=MESOS_VERSION,
-        build_date="",
+        build_date=datetime.fromtimestamp(installed_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         build_time=installed_s,
         build_user="",
         git_tag=f"tepui-{tepui.__version__}",

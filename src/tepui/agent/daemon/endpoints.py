@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from tepui.agent.core.actions import AnswerClassic, Json
+from tepui.agent.core.actions import AnswerClassic, Json, Reply
 from tepui.agent.core.events import Classic, ClassicAsked
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.master_link import MasterLink, Put
-from tepui.agent.daemon.requests import Requests
-from tepui.base.loop import Overloaded
 from tepui.web.http import Request, Response, json, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.process import ProcessApi, system_metrics
+from tepui.web.requests import Requests
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,7 +25,7 @@ class Endpoints:
     def __init__(
         self,
         put: Put,
-        requests: Requests,
+        requests: Requests[Reply],
         containers: Containers,
         master: MasterLink,
         flags: Mapping[str, str],
@@ -55,8 +54,6 @@ class Endpoints:
 
     async def state(self, request: Request) -> Response:
         body = await self._ask(Classic.STATE)
-        if isinstance(body, Response):
-            return body
         assert isinstance(body, dict)
         version: dict[str, Json] = dict(self._version())
         extra: dict[str, Json] = {
@@ -71,23 +68,19 @@ class Endpoints:
         wanted = request.query.get("container_id")
         if isinstance(body, list) and wanted is not None:
             body = [one for one in body if isinstance(one, dict) and one["container_id"] == wanted]
-        return body if isinstance(body, Response) else json(body, request)
+        return json(body, request)
 
     async def statistics(self, request: Request) -> Response:
-        body = await self._ask(Classic.STATISTICS)
-        return body if isinstance(body, Response) else json(body, request)
+        return json(await self._ask(Classic.STATISTICS), request)
 
     async def snapshot(self, request: Request) -> Response:
-        body = await self._ask(Classic.METRICS)
-        return body if isinstance(body, Response) else json(body, request)
+        return json(await self._ask(Classic.METRICS), request)
 
     async def prometheus(self, request: Request) -> Response:
         """`/metrics`: the same metrics as text for Prometheus."""
         if request.rest:
             return text(404, "404 Not Found.")
         body = await self._ask(Classic.METRICS)
-        if isinstance(body, Response):
-            return body
         assert isinstance(body, dict)
         lines = [f"{_prometheus_name(name)} {value}\n" for name, value in body.items()]
         return Response(200, "".join(lines).encode(), PROMETHEUS_TYPE)
@@ -101,17 +94,13 @@ class Endpoints:
     async def health(self, request: Request) -> Response:
         return Response(200)
 
-    async def _ask(self, view: Classic) -> Json | Response:
+    async def _ask(self, view: Classic) -> Json:
         needs_usage = view in (Classic.CONTAINERS, Classic.STATISTICS)
         usage = await self._containers.usage() if needs_usage else {}
         system = system_metrics() if view is Classic.METRICS else {}
-        number, waiting = self._requests.open()
-        try:
-            self._put(ClassicAsked(number, view, usage, system))
-        except Overloaded as overloaded:
-            self._requests.forget(number)
-            return text(503, str(overloaded))
-        reply = await waiting
+        reply = await self._requests.ask(
+            lambda number: self._put(ClassicAsked(number, view, usage, system))
+        )
         assert isinstance(reply, AnswerClassic)
         return reply.body
 

@@ -5,24 +5,29 @@ The order of the checks is that of Mesos (slave/http.cpp Http::executor).
 
 from __future__ import annotations
 
-import asyncio
-
-from tepui.agent.core.actions import AnswerExecutor
-from tepui.agent.core.events import ExecutorCalled, ExecutorSubscribed
+from tepui.agent.core import actions
+from tepui.agent.core.events import ExecutorCalled, ExecutorLeft, ExecutorSubscribed
 from tepui.agent.core.validation import executor_call_error
-from tepui.agent.daemon.executor_streams import ExecutorStreams
 from tepui.agent.daemon.master_link import Put
-from tepui.agent.daemon.requests import Requests
 from tepui.base.loop import Overloaded
+from tepui.web.event_streams import EventStreams
 from tepui.web.http import ACCEPTED, Answer, Request, Response, Streaming, not_allowed, text
+from tepui.web.requests import Requests
 from tepui.wire import executor, media
 from tepui.wire.errors import Malformed
+
+TOO_SLOW = executor.Event(
+    type=executor.Event.Type.ERROR,
+    error=executor.Event.Error(message="The executor does not read its events"),
+)
 
 
 class ExecutorApi:
     """The route's handler, bound to the daemon."""
 
-    def __init__(self, put: Put, requests: Requests, streams: ExecutorStreams) -> None:
+    def __init__(
+        self, put: Put, requests: Requests[actions.Reply], streams: EventStreams[int]
+    ) -> None:
         self._put = put
         self._requests = requests
         self._streams = streams
@@ -49,33 +54,29 @@ class ExecutorApi:
             return text(503, str(overloaded))
 
     async def _call(self, call: executor.Call) -> Response:
-        number, waiting = self._requests.open()
-        try:
-            self._put(ExecutorCalled(number, call))
-        except Overloaded:
-            self._requests.forget(number)
-            raise
-        return _response(await waiting)
+        return _response(
+            await self._requests.ask(lambda number: self._put(ExecutorCalled(number, call)))
+        )
 
     async def _subscribe(self, call: executor.Call, accepted: media.Media) -> Answer:
-        """A stream, unless the core refuses before it sends anything on it."""
-        connection, refused = self._requests.open()
-        stream = self._streams.make(connection, accepted)
-        opened = self._streams.opened(connection)
-        try:
-            self._put(ExecutorSubscribed(connection, call))
-        except Overloaded:
-            self._requests.forget(connection)
-            self._streams.refuse(connection)
-            raise
-        await asyncio.wait((refused, opened), return_when=asyncio.FIRST_COMPLETED)
-        if refused.done():
-            self._streams.refuse(connection)
-            return _response(refused.result())
-        self._requests.forget(connection)
-        return Streaming(stream, accepted.value)
+        """A stream, unless the core refuses."""
+        connection = self._requests.number()
+        waiting = self._requests.ask(
+            lambda number: self._put(ExecutorSubscribed(number, call)), connection
+        )
+        stream = self._streams.open(
+            connection,
+            accepted,
+            left=lambda: self._put(ExecutorLeft(connection)),
+            too_slow=TOO_SLOW,
+        )
+        reply = await waiting
+        if isinstance(reply, actions.AcceptExecutor):
+            return Streaming(stream, accepted.value)
+        self._streams.drop(connection)
+        return _response(reply)
 
 
-def _response(reply: object) -> Response:
-    assert isinstance(reply, AnswerExecutor)
+def _response(reply: actions.Reply) -> Response:
+    assert isinstance(reply, actions.AnswerExecutor)
     return ACCEPTED if reply.status == 202 else text(reply.status, reply.text)

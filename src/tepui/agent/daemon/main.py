@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.starting import LauncherConfig
-from tepui.agent.core.actions import Action, Record
+from tepui.agent.core.actions import Action, Record, Reply
 from tepui.agent.core.effects import AgentStep
 from tepui.agent.core.events import FROM_PEERS, Event, StopAsked
 from tepui.agent.core.state import State
@@ -20,22 +20,22 @@ from tepui.agent.core.step import step
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
-from tepui.agent.daemon.executor_streams import ExecutorStreams
 from tepui.agent.daemon.machine import resources_of
 from tepui.agent.daemon.master_link import MasterLink, address_of
 from tepui.agent.daemon.operator_api import OperatorApi
 from tepui.agent.daemon.options import AgentOptions, flags_of, settings_of
 from tepui.agent.daemon.probing import Probing
-from tepui.agent.daemon.requests import Requests
 from tepui.agent.daemon.sandboxes import Sandboxes
 from tepui.agent.daemon.shell import Shell
 from tepui.agent.fetcher.fetch import Fetcher
 from tepui.base.ids import Uuids
 from tepui.base.loop import CoreLoop, now_ms
 from tepui.resources import Resources, parse_attributes
+from tepui.web.event_streams import EventStreams
 from tepui.web.files import Files, FilesApi
 from tepui.web.http import Request, Response, text
 from tepui.web.loglevel import LogLevel
+from tepui.web.requests import Requests
 from tepui.web.routes import Routes
 from tepui.web.server import WebServer, listen
 from tepui.wire import mesos
@@ -78,10 +78,10 @@ class AgentDaemon:
         self.containers.bind(self._runtime)
         self._sandboxes = Sandboxes(put, fetcher, files)
         self._probing = Probing(put, self.containers)
-        self._streams = ExecutorStreams(put)
+        self._streams: EventStreams[int] = EventStreams()
         self._master = MasterLink(options.master, put, options.registration_backoff_factor_ms)
         self._log_level = LogLevel()
-        requests = Requests()
+        requests: Requests[Reply] = Requests()
         self.shell = Shell(
             self._master,
             self._sandboxes,

@@ -11,19 +11,19 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from tepui.agent.core.actions import AnswerOperator
+from tepui.agent.core.actions import AnswerOperator, Reply
 from tepui.agent.core.durations import to_ms
 from tepui.agent.core.events import OperatorCalled
 from tepui.agent.core.validation import operator_call_error
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.master_link import Put
-from tepui.agent.daemon.requests import Requests
 from tepui.base.loop import Overloaded
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, not_allowed, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.process import system_metrics
+from tepui.web.requests import Requests
 from tepui.wire import agent, media, mesos, recordio
 from tepui.wire.errors import Malformed
 
@@ -60,7 +60,7 @@ class OperatorApi:
     def __init__(
         self,
         put: Put,
-        requests: Requests,
+        requests: Requests[Reply],
         files: Files,
         containers: Containers,
         flags: Mapping[str, str],
@@ -127,13 +127,10 @@ class OperatorApi:
         assert call.type is not None
         usage = await self._containers.usage() if call.type is Type.GET_CONTAINERS else {}
         system = system_metrics() if call.type is Type.GET_METRICS else {}
-        number, waiting = self._requests.open()
-        try:
-            self._put(OperatorCalled(number, call.type, usage, system))
-        except Overloaded:
-            self._requests.forget(number)
-            raise
-        reply = await waiting
+        kind = call.type
+        reply = await self._requests.ask(
+            lambda number: self._put(OperatorCalled(number, kind, usage, system))
+        )
         assert isinstance(reply, AnswerOperator)
         return reply.response
 

@@ -10,11 +10,11 @@ from typing import Any
 from tepui.agent.core import actions
 from tepui.agent.core.actions import Action
 from tepui.agent.daemon.containers import Containers
-from tepui.agent.daemon.executor_streams import ExecutorStreams
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.probing import Probing
-from tepui.agent.daemon.requests import Requests
 from tepui.agent.daemon.sandboxes import Sandboxes
+from tepui.web.event_streams import EventStreams
+from tepui.web.requests import Requests
 
 log = logging.getLogger("tepui.agent")
 
@@ -28,8 +28,8 @@ class Shell:
         sandboxes: Sandboxes,
         containers: Containers,
         probing: Probing,
-        streams: ExecutorStreams,
-        requests: Requests,
+        streams: EventStreams[int],
+        requests: Requests[actions.Reply],
     ) -> None:
         self.ended = asyncio.Event()  # the core has decided that the daemon ends
         self._master = master
@@ -49,12 +49,12 @@ class Shell:
             actions.ForgetContainer: lambda a: containers.forget(a.container_id),
             actions.RunCheck: probing.run,
             actions.AbandonCheck: lambda a: probing.abandon(a.check_id),
-            actions.AcceptExecutor: lambda a: streams.accept(a.connection),
+            actions.AcceptExecutor: lambda a: requests.answer(a.connection, a),
             actions.SendToExecutor: lambda a: streams.send(a.connection, a.event),
             actions.CloseExecutor: lambda a: streams.end(a.connection),
-            actions.AnswerExecutor: requests.answer,
-            actions.AnswerClassic: requests.answer,
-            actions.AnswerOperator: requests.answer,
+            actions.AnswerExecutor: lambda a: requests.answer(a.request, a),
+            actions.AnswerClassic: lambda a: requests.answer(a.request, a),
+            actions.AnswerOperator: lambda a: requests.answer(a.request, a),
             actions.Note: self._note,
         }
 

@@ -119,7 +119,8 @@ class Peers:
         try:
             self._snapshots.ask(action.question).add_done_callback(answered)
         except Overloaded as overloaded:
-            waiting.set_result(text(503, str(overloaded)))
+            if not waiting.done():
+                waiting.set_result(text(503, str(overloaded)))
 
     def _take_snapshot(self, action: TakeSnapshot) -> None:
         assert self._snapshots is not None

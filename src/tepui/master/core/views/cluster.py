@@ -5,8 +5,6 @@ Source: Mesos master/readonly_handler.cpp; recorded answers.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from tepui.base.names import AgentId, FrameworkId
 from tepui.master.core.state import State
 from tepui.master.core.views.agents import agent_value
@@ -28,6 +26,8 @@ COUNTED_STATES = (  # the order of Mesos's TaskStateSummary
     mesos.TaskState.TASK_ERROR,
     mesos.TaskState.TASK_UNREACHABLE,
 )
+COUNTED_NAMES = tuple(state.value for state in COUNTED_STATES)
+Counts = dict[str, int]  # by the name of a state: an enum as a key is hashed in Python
 # A Python program is not built: the fields are there for those who expect them.
 BUILD: dict[str, JsonValue] = {"build_date": "", "build_time": 0.0, "build_user": ""}
 
@@ -71,16 +71,22 @@ def state_view(state: State) -> Written:
 
 def summary_view(state: State) -> Written:
     """The answer of /state-summary: tasks are counted instead of listed."""
-    by_agent: dict[AgentId, Counter[mesos.TaskState]] = {}
-    by_framework: dict[FrameworkId, Counter[mesos.TaskState]] = {}
+    by_agent: dict[AgentId, Counts] = {agent_id: {} for agent_id in state.agents}
+    by_framework: dict[FrameworkId, Counts] = {}
     frameworks_of: dict[AgentId, dict[FrameworkId, None]] = {}
     agents_of: dict[FrameworkId, dict[AgentId, None]] = {}
     for framework in state.frameworks.values():
+        own = by_framework.setdefault(framework.id, {})
+        on = agents_of.setdefault(framework.id, {})
         for task in tasks_of(framework):
-            by_agent.setdefault(task.agent_id, Counter())[task.state] += 1
-            by_framework.setdefault(framework.id, Counter())[task.state] += 1
-            frameworks_of.setdefault(task.agent_id, {})[framework.id] = None
-            agents_of.setdefault(framework.id, {})[task.agent_id] = None
+            agent_id, name = task.agent_id, task.state.value
+            own[name] = own.get(name, 0) + 1
+            on[agent_id] = None
+            counts = by_agent.get(agent_id)
+            if counts is not None:
+                counts[name] = counts.get(name, 0) + 1
+        for agent_id in on:
+            frameworks_of.setdefault(agent_id, {})[framework.id] = None
     return {
         "hostname": state.info.hostname or "",
         **({"cluster": state.flags["cluster"]} if state.flags.get("cluster") else {}),
@@ -88,7 +94,7 @@ def summary_view(state: State) -> Written:
             list_parts(
                 {
                     **agent_value(state, agent),
-                    **_counts(by_agent.get(agent.id)),
+                    **_counts(by_agent[agent.id]),
                     "framework_ids": list(frameworks_of.get(agent.id, ())),
                 }
                 for agent in state.agents.values()
@@ -97,7 +103,7 @@ def summary_view(state: State) -> Written:
         "frameworks": [
             {
                 **summary_value(state, framework),
-                **_counts(by_framework.get(framework.id)),
+                **_counts(by_framework[framework.id]),
                 "slave_ids": list(agents_of.get(framework.id, ())),
             }
             for framework in state.frameworks.values()
@@ -115,5 +121,5 @@ def version_view(state: State) -> JsonValue:
     return {**BUILD, "version": state.info.version or ""}
 
 
-def _counts(counted: Counter[mesos.TaskState] | None) -> dict[str, JsonValue]:
-    return {name: counted[name] if counted else 0 for name in COUNTED_STATES}
+def _counts(counted: Counts) -> dict[str, JsonValue]:
+    return {name: counted.get(name, 0) for name in COUNTED_NAMES}
