@@ -17,6 +17,7 @@ import json
 import logging
 import re
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -520,6 +521,8 @@ def main() -> None:
     parser.add_argument("--schedulers", type=int, default=4, help="that stay")
     parser.add_argument("--share", type=float, default=0.4, help="of a processor, for hostile ones")
     parser.add_argument("--directory", type=Path, help="a new one; logs and all stay there")
+    # An end from outside must end the cluster, too, which is of other process groups.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     chosen = vars(parser.parse_args())
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -75,7 +75,7 @@ def test_what_is_not_of_the_link_ends_it_and_no_other(sent: bytes) -> None:
         assert await bad.hear() is None
         good.say(register("good"))  # still there, and still known
         assert isinstance(await good.hear(), link.Registered)
-        assert len(master.peers.links) == 1
+        assert len(master.links) == 1
         assert (await get(master.port, "/health"))[0] == 200
 
     play(scenario)
@@ -187,7 +187,7 @@ def test_a_flood_on_a_link_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyP
             put(event)
             waited.append(master.loop.waiting)
 
-        monkeypatch.setattr(master._links, "put", watched)
+        monkeypatch.setattr(master._shared, "put", watched)
         floods = [await Link.registered(master.port, f"flood{number}") for number in range(8)]
         messages = 60_000
         pongs = link.frame(link.Pong(-1)) * messages
@@ -257,10 +257,10 @@ def test_of_links_that_hold_too_much_together_the_largest_is_cut_off(
         small = await Link.open(master.port, raw_frame(bytes(5_000))[:1_000])
         good.say(register("good"))
         assert isinstance(await good.hear(), link.Registered)
-        assert len(master.peers.links) == 3  # exactly at the limit
+        assert len(master.links) == 3  # exactly at the limit
         small.writer.write(b"x")
         assert await large.hear() is None
-        assert len(master.peers.links) == 2
+        assert len(master.links) == 2
         good.say(register("good"))
         assert isinstance(await good.hear(), link.Registered)
 
@@ -381,10 +381,10 @@ def test_a_link_that_is_closed_does_not_wait_for_a_peer_that_reads_nothing(
 
     async def scenario(master: MasterDaemon) -> None:
         agent = await Link.registered(master.port)
-        (link_id,) = master.peers.links
-        deaf = master.peers.links[link_id]
+        (link_id,) = master.links
+        deaf = master.links[link_id]
         gone = asyncio.Event()
-        monkeypatch.setattr(master._links, "forget", lambda _: gone.set())
+        monkeypatch.setattr(master._shared, "forget", lambda _: gone.set())
         deaf.send(link.SchedulerMessage("F", "ex", bytes(32 << 20)))  # no socket takes so much
         deaf.close()
         await gone.wait()
@@ -400,9 +400,9 @@ def test_an_agent_that_neither_reads_nor_writes_any_more_has_left(
 
     async def scenario(master: MasterDaemon) -> None:
         agent = await Link.registered(master.port)
-        (deaf,) = master.peers.links.values()
+        (deaf,) = master.links.values()
         gone = asyncio.Event()
-        monkeypatch.setattr(master._links, "forget", lambda _: gone.set())
+        monkeypatch.setattr(master._shared, "forget", lambda _: gone.set())
         deaf.send(link.SchedulerMessage("F", "ex", bytes(32 << 20)))
         await asyncio.sleep(0)
         agent.writer.write_eof()
@@ -416,7 +416,7 @@ def test_a_master_stops_although_an_agent_reads_nothing(monkeypatch: pytest.Monk
 
     async def scenario(master: MasterDaemon) -> None:
         await Link.registered(master.port)
-        (deaf,) = master.peers.links.values()
+        (deaf,) = master.links.values()
         deaf.send(link.SchedulerMessage("F", "ex", bytes(32 << 20)))
 
     play(scenario)

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tepui.base.names import StreamId
-from tepui.master.daemon import scheduler_api
 from tepui.master.daemon.main import MasterDaemon
-from tepui.web import stream
+from tepui.web import event_streams, stream
 from tepui.wire import media, mesos, scheduler
 from tepui.wire.media import Media
 from tests.limits.kit import Stream, connect, get, post, running_master
@@ -32,7 +31,7 @@ def small_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     def small(on_close: Callable[[], None], *, overflow_record: bytes) -> stream.RecordStream:
         return made(on_close, overflow_record=overflow_record, bytes_max=STREAM_BYTES_MAX)
 
-    monkeypatch.setattr(scheduler_api, "RecordStream", small)
+    monkeypatch.setattr(event_streams, "RecordStream", small)
 
 
 def play(scenario: Callable[[MasterDaemon], Awaitable[None]]) -> None:
@@ -81,7 +80,7 @@ def test_a_scheduler_that_never_reads_is_told_so_and_cut_off(kind: Media) -> Non
         assert last.error is not None
         assert last.error.message == "The scheduler does not read its events"
         assert await deaf.next() is None
-        assert list(master.peers.subscribers) == [StreamId(other.id)]
+        assert list(master.streams) == [StreamId(other.id)]
         assert (await ask(master.port, other, reconcile(other, 1)))[0] == 202
         await other.next_of(Event.Type.UPDATE)
 

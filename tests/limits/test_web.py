@@ -72,7 +72,7 @@ def test_idle_connections_make_room_and_streams_do_not(monkeypatch: pytest.Monke
         assert (await get(master.port, "/health"))[0] == 200  # the fifth
         reader, _ = idle[0]
         assert await reader.read() == b""
-        assert len(master.peers.subscribers) == len(streams)
+        assert len(master.streams) == len(streams)
         assert len(master.state.framework_by_stream) == len(streams)
 
     play(scenario)
@@ -84,7 +84,7 @@ def test_where_every_connection_is_busy_a_new_one_is_refused() -> None:
         streams = [await Stream.open(master.port) for _ in range(2)]
         reader, _ = await connect(master.port)
         assert await reader.read() == b""
-        assert len(master.peers.subscribers) == len(streams)
+        assert len(master.streams) == len(streams)
 
     play(scenario)
 

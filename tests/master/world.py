@@ -19,10 +19,8 @@ from tepui.base.names import AgentId, FrameworkId, OfferId, StreamId
 from tepui.master.core.actions import (
     Action,
     Answer,
-    AnswerEncoded,
+    AnswerBody,
     AnswerFromSnapshot,
-    AnswerJson,
-    AnswerMessage,
     Effects,
     EndStream,
     Note,
@@ -51,7 +49,7 @@ from tepui.master.core.step import step
 from tepui.master.core.views.questions import Question
 from tepui.resources import parse_resources
 from tepui.wire import link, master, mesos, scheduler
-from tepui.wire.json import decode, encode
+from tepui.wire.json import decode
 from tepui.wire.message import ProtoMessage
 
 TaskState = mesos.TaskState
@@ -170,27 +168,20 @@ class World:
 
     def get(self, kind: master.Call.Type) -> master.Response:
         """What a call without a message is answered."""
-        answer = self.call(master.Call(type=kind))
-        if isinstance(answer, AnswerEncoded):
-            return decode(master.Response, answer.body)
-        assert isinstance(answer, AnswerMessage)
-        assert isinstance(answer.message, master.Response)
-        return answer.message
+        return decode(master.Response, self.get_json(kind))
 
     def get_json(self, kind: master.Call.Type) -> bytes:
         """The JSON that a call without a message is answered."""
         answer = self.call(master.Call(type=kind))
-        if isinstance(answer, AnswerEncoded):
-            return answer.body
-        assert isinstance(answer, AnswerMessage)
-        return encode(answer.message)
+        assert isinstance(answer, AnswerBody)
+        return answer.body
 
     def ask(self, question: Question) -> bytes:
         """The JSON that a classic endpoint answers."""
         request = RequestId(self.number())
         self.put(Asked(request, question))
         answer = self.answers[request]
-        assert isinstance(answer, AnswerJson)
+        assert isinstance(answer, AnswerBody)
         return answer.body
 
     def teardown(self, framework_id: str) -> Action:
@@ -220,9 +211,7 @@ class World:
                     self.ended.add(stream)
                 case SendToAgent(link=to, message=message):
                     self.to_agents.setdefault(to, []).append(message)
-                case Answer(request=request) | AnswerMessage(request=request):
-                    self.answers[request] = action
-                case AnswerJson(request=request) | AnswerEncoded(request=request):
+                case Answer(request=request) | AnswerBody(request=request):
                     self.answers[request] = action
                 case AnswerFromSnapshot(request=request):
                     self.answers[request] = action

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -27,6 +27,12 @@ class EventStreams(Generic[Id]):
 
     def __contains__(self, stream_id: object) -> bool:
         return stream_id in self._readers
+
+    def __iter__(self) -> Iterator[Id]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
 
     def open(
         self,

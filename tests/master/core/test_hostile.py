@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tepui.master.core.actions import AnswerMessage, SendEvent, SendToAgent
+from tepui.master.core.actions import SendEvent, SendToAgent
 from tepui.master.core.check import check
 from tepui.master.core.settings import RateLimit, RateLimits, Settings
 from tepui.master.core.state import State, new
@@ -43,7 +43,7 @@ def play(seed: int) -> tuple[State, Counter[str]]:
         for action in effects.then:
             done[type(action).__name__] += 1
             match action:  # what the shell does with it must not fail either
-                case SendEvent(event=message) | AnswerMessage(message=message):
+                case SendEvent(event=message):
                     json.encode(message)
                     protobuf.encode(message)
                 case SendToAgent(message=message):

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tepui.base.names import Role
-from tepui.master.core.actions import AgentGone, Answer, AnswerEncoded, AnswerMessage
+from tepui.master.core.actions import AgentGone, Answer, AnswerBody
 from tepui.master.core.operator import SHELL_CALLS, call_error
 from tepui.master.core.operator_calls import DOERS
 from tepui.master.core.views.v1 import ANSWERERS, LARGE
 from tepui.wire import link, master, mesos, scheduler
-from tepui.wire.json import decode, encode
+from tepui.wire.json import decode
 from tests.master.views.recorded import differences, recorded
 from tests.master.world import TaskState, World
 
@@ -39,7 +39,7 @@ def test_weights_are_set_refused_and_listed_as_recorded() -> None:
     world = World()
     for body, status, wanted in recorded()["weights"]:
         answer = world.call(call_of(body))
-        if isinstance(answer, AnswerMessage):
+        if isinstance(answer, AnswerBody):
             assert differences(wanted["get_weights"]["weight_infos"], _weights(answer)) == []
         else:
             assert isinstance(answer, Answer)
@@ -76,7 +76,7 @@ def test_every_type_is_answered_by_somebody() -> None:
         if kind in SHELL_CALLS or kind in (Type.SUBSCRIBE, Type.UNKNOWN):
             continue
         answer = world.call(Call(type=kind))
-        assert isinstance(answer, Answer | AnswerMessage | AnswerEncoded)
+        assert isinstance(answer, Answer | AnswerBody)
     tables = (ANSWERERS.keys(), LARGE.keys(), DOERS.keys(), SHELL_CALLS)
     assert sum(map(len, tables)) == len(set().union(*tables))
 
@@ -191,6 +191,6 @@ def _agents(world: World) -> list[Any]:
     return found
 
 
-def _weights(answer: AnswerMessage) -> list[Any]:
-    found: list[Any] = json.loads(encode(answer.message))["get_weights"]["weight_infos"]
+def _weights(answer: AnswerBody) -> list[Any]:
+    found: list[Any] = json.loads(answer.body)["get_weights"]["weight_infos"]
     return found

@@ -7,11 +7,12 @@ import re
 from fnmatch import fnmatchcase
 
 from tepui.master.core import metrics
-from tepui.master.core.actions import Answer
+from tepui.master.core.actions import AnswerBody
 from tepui.master.core.events import Asked, RequestId
 from tepui.master.core.metrics_table import FAMILIES, OF_THE_CORE, TABLE
 from tepui.master.core.views.questions import MetricsAsked, MetricsForm
 from tepui.wire import master
+from tepui.wire.json import decode
 from tests.master.views.recorded import ops_cluster
 from tests.master.world import TaskState, World
 
@@ -107,7 +108,9 @@ def test_message_has_every_metric() -> None:
     world, _, _ = ops_cluster()
     kind = master.Call.Type.GET_METRICS
     answer = world.call(master.Call(type=kind, get_metrics=master.Call.GetMetrics()))
-    found = answer.message.get_metrics  # type: ignore[union-attr]  # an AnswerMessage
+    assert isinstance(answer, AnswerBody)
+    found = decode(master.Response, answer.body).get_metrics
+    assert found is not None
     assert {metric.name for metric in found.metrics} == set(snapshot(world))
 
 
@@ -124,9 +127,9 @@ def test_prometheus_reads_every_line() -> None:
     request = RequestId(world.number())
     world.put(Asked(request, MetricsAsked(MetricsForm.PROMETHEUS)))
     answer = world.answers[request]
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, AnswerBody)
     sample = re.compile(r'^[a-z_]+(\{([a-z_]+="(\\.|[^"\\])*",?)+\})? [0-9.e+-]+$')
-    lines = answer.text.splitlines()
+    lines = answer.body.decode().splitlines()
     for line in lines:
         assert line.startswith(("# HELP tepui_", "# TYPE tepui_")) or sample.match(line), line
     assert "tepui_master_tasks_running 2.0" in lines

@@ -10,10 +10,8 @@ from tepui.master.core import operator
 from tepui.master.core.actions import (
     Action,
     Answer,
-    AnswerEncoded,
+    AnswerBody,
     AnswerFromSnapshot,
-    AnswerJson,
-    AnswerMessage,
     TakeSnapshot,
 )
 from tepui.master.core.events import Asked, OperatorCallReceived, RequestId, SnapshotDue
@@ -23,7 +21,7 @@ from tepui.master.core.views.frameworks import FrameworksAsked
 from tepui.master.core.views.questions import CallAsked, MetricsAsked, MetricsForm, Question
 from tepui.master.core.views.tasks import TasksAsked
 from tepui.wire import json as wire_json
-from tepui.wire import master, media, protobuf
+from tepui.wire import master, protobuf
 from tepui.wire.media import Media
 from tests.master.views.recorded import ops_cluster
 from tests.master.world import World
@@ -72,15 +70,11 @@ def called(world: World, kind: Type, accepted: Media) -> Action:
     return world.answers[request]
 
 
-def body_of(action: Action, accepted: Media) -> tuple[bytes, str]:
+def body_of(action: Action) -> tuple[bytes, str]:
     """The body that the shell writes, and its type."""
     match action:
-        case AnswerEncoded(body=body, content_type=content_type):
+        case AnswerBody(body=body, content_type=content_type):
             return body, content_type
-        case AnswerJson(body=body):
-            return body, "application/json"
-        case AnswerMessage(message=message):
-            return media.encode(message, accepted), accepted.value
         case Answer(status=200, text=text):
             return text.encode(), "text/plain; charset=utf-8"
         case _:
@@ -92,7 +86,7 @@ def test_snapshot_says_the_same_as_the_core_itself(
     question: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, _ = populated()
-    at_once = body_of(answered(world, question), Media.JSON)
+    at_once = body_of(answered(world, question))
     monkeypatch.setattr(operator, "SNAPSHOT_ITEMS_MIN", -1)
     later = answered(world, question)
     assert isinstance(later, AnswerFromSnapshot)
@@ -107,7 +101,7 @@ def test_call_from_a_snapshot_says_the_same(
     kind: Type, accepted: Media, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, _ = populated()
-    at_once = body_of(called(world, kind, accepted), accepted)
+    at_once = body_of(called(world, kind, accepted))
     monkeypatch.setattr(operator, "SNAPSHOT_ITEMS_MIN", -1)
     later = called(world, kind, accepted)
     assert isinstance(later, AnswerFromSnapshot)
@@ -131,7 +125,7 @@ def test_small_questions_are_never_worth_a_snapshot(monkeypatch: pytest.MonkeyPa
     for question in (questions.HealthAsked(), questions.FlagsAsked(), questions.VersionAsked()):
         assert not isinstance(answered(world, question), AnswerFromSnapshot)
     for kind in v1.ANSWERERS.keys() - set(CALLS):
-        assert isinstance(called(world, kind, Media.JSON), AnswerMessage)
+        assert isinstance(called(world, kind, Media.JSON), AnswerBody)
 
 
 def test_answers_of_more_than_the_limit_are_made_from_a_snapshot(
@@ -140,7 +134,7 @@ def test_answers_of_more_than_the_limit_are_made_from_a_snapshot(
     world, _ = populated()
     count = reading.objects_count(world.state, questions.StateAsked())
     monkeypatch.setattr(operator, "SNAPSHOT_ITEMS_MIN", count)
-    assert isinstance(answered(world, questions.StateAsked()), AnswerJson)
+    assert isinstance(answered(world, questions.StateAsked()), AnswerBody)
     world.add_agent()
     assert isinstance(answered(world, questions.StateAsked()), AnswerFromSnapshot)
 

@@ -32,11 +32,13 @@ from tepui.master.core.events import (
 from tepui.master.core.state import State, new
 from tepui.master.core.step import step
 from tepui.master.daemon.options import MasterOptions
-from tepui.master.daemon.peers import Peers, Subscriber
 from tepui.master.daemon.routes import routes
+from tepui.master.daemon.shell import Shell
 from tepui.resources import parse_resources
+from tepui.web.event_streams import EventStreams
+from tepui.web.http import Response
+from tepui.web.requests import Requests
 from tepui.web.snapshots import Snapshots
-from tepui.web.stream import RecordStream
 from tepui.wire import link, master, mesos, scheduler
 from tepui.wire.media import Media
 from tests.master.world import AGENT_RESOURCES, START_MS, master_info, task_info
@@ -56,16 +58,17 @@ def served(directory: Path) -> tuple[Served[Event, Record, Action], State]:
     """The master, to be asked; it shows the file `stdout` of `directory` as its log."""
     state = _peopled()
     options = MasterOptions(log_file=str(directory / "stdout"))
-    peers = Peers(Snapshots(lambda question: (), lambda: None))  # so little needs none
+    requests: Requests[Response] = Requests()
+    streams: EventStreams[StreamId] = EventStreams()
+    snapshots = Snapshots(lambda question: (), lambda: None)  # so little needs none
+    shell = Shell(requests, streams, {}, snapshots)
     daemon: Served[Event, Record, Action] = Served(
-        partial(step, state), peers.act, state.timers.next_ms, START_MS
+        partial(step, state), shell.act, state.timers.next_ms, START_MS
     )
     for name in (STREAM, ADS_STREAM):
         wire = daemon.listening[name] = Wire()
-        stream = RecordStream(lambda: None, overflow_record=b"")
-        stream.attach(wire)
-        peers.subscribers[StreamId(name)] = Subscriber(stream, Media.JSON)
-    daemon.routes = routes(options, state.info, daemon.loop.put, peers)
+        streams.open(StreamId(name), Media.JSON, left=lambda: None).attach(wire)
+    daemon.routes = routes(options, state.info, daemon.loop.put, requests, streams)
     return daemon, state
 
 

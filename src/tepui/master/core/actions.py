@@ -22,21 +22,7 @@ class Answer(Struct, frozen=True):
     text: str = ""
 
 
-class AnswerMessage(Struct, frozen=True):
-    """Answer a request of the operator API with 200 and a message, in the form it accepts."""
-
-    request: RequestId
-    message: ProtoMessage
-
-
-class AnswerJson(Struct, frozen=True):
-    """Answer a request with 200 and this JSON text."""
-
-    request: RequestId
-    body: bytes
-
-
-class AnswerEncoded(Struct, frozen=True):
+class AnswerBody(Struct, frozen=True):
     """Answer a request with 200 and a body of this type."""
 
     request: RequestId
@@ -95,9 +81,7 @@ class Note(Struct, frozen=True):
 
 Action: TypeAlias = (
     Answer
-    | AnswerMessage
-    | AnswerJson
-    | AnswerEncoded
+    | AnswerBody
     | AnswerFromSnapshot
     | TakeSnapshot
     | SendEvent

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from msgspec.structs import replace
-
 from tepui.base.errors import Refused
 from tepui.base.names import FrameworkId, TaskId
-from tepui.master.core.events import Asked, KillAsked, TeardownAsked
+from tepui.master.core.events import Asked, KillAsked, RequestId, TeardownAsked
 from tepui.master.core.views.questions import PARSERS, question_of, teardown_of
-from tepui.master.daemon.peers import Peers
 from tepui.master.daemon.put import Put
 from tepui.web.http import Handler, Request, Response, not_allowed, text, with_jsonp
+from tepui.web.requests import Requests
 from tepui.wire import mesos
 
-PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # In Mesos these can be changed as well: whoever tries is not to believe that it was done.
 WRITABLE = ("quota", "weights", "maintenance/schedule")
 
@@ -23,9 +20,9 @@ WRITABLE = ("quota", "weights", "maintenance/schedule")
 class Classic:
     """Handlers bound to the daemon."""
 
-    def __init__(self, put: Put, peers: Peers, info: mesos.MasterInfo) -> None:
+    def __init__(self, put: Put, requests: Requests[Response], info: mesos.MasterInfo) -> None:
         self._put = put
-        self._peers = peers
+        self._requests = requests
         self._info = info
 
     def handlers(self) -> dict[str, Handler]:
@@ -55,8 +52,7 @@ class Classic:
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        answer = await self._ask("metrics/prometheus", {})
-        return replace(answer, content_type=PROMETHEUS_TYPE)
+        return await self._ask("metrics/prometheus", {})
 
     async def redirect(self, request: Request) -> Response:
         """307 to the leading master, which this one is."""
@@ -72,7 +68,9 @@ class Classic:
             framework_id = teardown_of(request.form)
         except Refused as refused:
             return text(400, refused.text)
-        return await self._peers.ask(self._put, lambda number: TeardownAsked(number, framework_id))
+        return await self._requests.ask(
+            lambda number: self._put(TeardownAsked(RequestId(number), framework_id))
+        )
 
     async def kill(self, request: Request) -> Response:
         """Kill a task: POST with framework_id and task_id in the form. Not in Mesos."""
@@ -83,8 +81,8 @@ class Classic:
             if not form.get(name):
                 return text(400, f"missing '{name}' in the form")
         framework_id, task_id = FrameworkId(form["framework_id"]), TaskId(form["task_id"])
-        return await self._peers.ask(
-            self._put, lambda number: KillAsked(number, framework_id, task_id)
+        return await self._requests.ask(
+            lambda number: self._put(KillAsked(RequestId(number), framework_id, task_id))
         )
 
     async def _ask(self, name: str, query: dict[str, str]) -> Response:
@@ -94,4 +92,4 @@ class Classic:
             return text(400, refused.text)
         assert question is not None  # PARSERS has the name
         asked = question
-        return await self._peers.ask(self._put, lambda number: Asked(number, asked))
+        return await self._requests.ask(lambda number: self._put(Asked(RequestId(number), asked)))

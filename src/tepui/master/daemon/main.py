@@ -15,7 +15,7 @@ from uuid import uuid4
 from tepui import MESOS_VERSION
 from tepui.base.effects import Step
 from tepui.base.loop import CoreLoop, now_ms
-from tepui.base.names import Role
+from tepui.base.names import Role, StreamId
 from tepui.master.core.actions import (
     Action,
     AgentAdmitted,
@@ -38,8 +38,11 @@ from tepui.master.core.views.questions import question_in
 from tepui.master.core.views.reading import render
 from tepui.master.daemon.agent_link import AgentLink, Links
 from tepui.master.daemon.options import MasterOptions
-from tepui.master.daemon.peers import Peers
 from tepui.master.daemon.routes import routes
+from tepui.master.daemon.shell import Shell
+from tepui.web.event_streams import EventStreams
+from tepui.web.http import Response
+from tepui.web.requests import Requests
 from tepui.web.server import WebServer, listen
 from tepui.web.snapshots import Snapshots
 from tepui.wire import mesos
@@ -58,7 +61,10 @@ class MasterDaemon:
             lambda question: render(self.state, question_in(question), now_ms()),
             lambda: self.loop.put(SnapshotDue()),
         )
-        self.peers = Peers(self._snapshots)
+        self.streams: EventStreams[StreamId] = EventStreams()
+        self.links: dict[LinkId, AgentLink] = {}
+        requests: Requests[Response] = Requests()
+        shell = Shell(requests, self.streams, self.links, self._snapshots)
         self.state = new(
             master_info(options, self.port),
             now_ms=now_ms(),
@@ -70,15 +76,15 @@ class MasterDaemon:
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step,
             save=self._save,
-            act=self.peers.act,
+            act=shell.act,
             next_ms=self.state.timers.next_ms,
             refusable=FROM_PEERS,
             reads=READS,
         )
         self._last_link = 0
-        self._links = Links(self.loop.put, lambda: self.loop.waiting, self.peers.forget_link)
+        self._shared = Links(self.loop.put, lambda: self.loop.waiting, self._forget_link)
         self._server = WebServer(
-            routes(options, self.state.info, self.loop.put, self.peers),
+            routes(options, self.state.info, self.loop.put, requests, self.streams),
             self._listener,
             {"tepui-link": self._open_link},
         )
@@ -91,7 +97,9 @@ class MasterDaemon:
 
     async def stop(self) -> None:
         """Close all connections; frameworks and agents look for the next master."""
-        self.peers.close()
+        self.streams.close()
+        for agent_link in list(self.links.values()):
+            agent_link.close()
         await self._server.stop()  # requests that are under way are answered before
         self._snapshots.close()
         self.loop.close()
@@ -118,11 +126,14 @@ class MasterDaemon:
                 case AgentGone(agent_id=agent_id):
                     log.info("agent_gone agent=%s", agent_id)
 
+    def _forget_link(self, link_id: LinkId) -> None:
+        self.links.pop(link_id, None)
+
     def _open_link(self, headers: Mapping[str, str]) -> asyncio.Protocol:
         self._last_link += 1
         link_id = LinkId(self._last_link)
-        agent_link = AgentLink(link_id, self._links)
-        self.peers.links[link_id] = agent_link
+        agent_link = AgentLink(link_id, self._shared)
+        self.links[link_id] = agent_link
         return agent_link
 
 

@@ -9,14 +9,19 @@ import asyncio
 from uuid import uuid4
 
 from tepui.base.names import StreamId
-from tepui.master.core.events import OperatorCallReceived, OperatorLeft, OperatorSubscribed
+from tepui.master.core.events import (
+    OperatorCallReceived,
+    OperatorLeft,
+    OperatorSubscribed,
+    RequestId,
+)
 from tepui.master.core.operator import SHELL_CALLS, call_error
-from tepui.master.daemon.peers import Peers, Subscriber
 from tepui.master.daemon.put import Put
+from tepui.web.event_streams import EventStreams
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
 from tepui.web.http import Request, Response, Streaming, not_allowed, text
 from tepui.web.loglevel import LogLevel
-from tepui.web.stream import RecordStream
+from tepui.web.requests import Requests
 from tepui.wire import master, media
 from tepui.wire.errors import Malformed
 
@@ -29,9 +34,17 @@ Answer = master.Response
 class OperatorApi:
     """The route's handler, bound to the daemon."""
 
-    def __init__(self, put: Put, peers: Peers, files: Files, log_level: LogLevel) -> None:
+    def __init__(
+        self,
+        put: Put,
+        requests: Requests[Response],
+        streams: EventStreams[StreamId],
+        files: Files,
+        log_level: LogLevel,
+    ) -> None:
         self._put = put
-        self._peers = peers
+        self._requests = requests
+        self._streams = streams
         self._files = files
         self._log_level = log_level
 
@@ -53,10 +66,11 @@ class OperatorApi:
                 if answer is None:
                     return Response(200)
                 return Response(200, media.encode(answer, accepted), accepted.value)
-            return await self._peers.ask(
-                self._put,
-                lambda number: OperatorCallReceived(number, call, request.principal, accepted),
-                accepted,
+            principal = request.principal
+            return await self._requests.ask(
+                lambda number: self._put(
+                    OperatorCallReceived(RequestId(number), call, principal, accepted)
+                )
             )
         except media.NotNegotiable as refusal:
             return text(refusal.status, refusal.text)
@@ -67,14 +81,10 @@ class OperatorApi:
 
     def _subscribe(self, request: Request, accepted: media.Media) -> Streaming:
         stream_id = StreamId(str(uuid4()))
-
-        def left() -> None:
-            self._peers.subscribers.pop(stream_id, None)
-            self._put(OperatorLeft(stream_id))
-
-        stream = RecordStream(left, overflow_record=b"")
         self._put(OperatorSubscribed(stream_id, request.principal))
-        self._peers.subscribers[stream_id] = Subscriber(stream, accepted)
+        stream = self._streams.open(
+            stream_id, accepted, left=lambda: self._put(OperatorLeft(stream_id))
+        )
         return Streaming(stream, accepted.value)
 
     async def _here(self, call: Call) -> Answer | None:

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from tepui.base.names import StreamId
 from tepui.master.daemon.classic import Classic
 from tepui.master.daemon.operator_api import OperatorApi
 from tepui.master.daemon.options import MasterOptions
-from tepui.master.daemon.peers import Peers
 from tepui.master.daemon.put import Put
 from tepui.master.daemon.scheduler_api import SchedulerApi
+from tepui.web.event_streams import EventStreams
 from tepui.web.files import Files, FilesApi
+from tepui.web.http import Response
 from tepui.web.loglevel import LogLevel
 from tepui.web.process import ProcessApi
+from tepui.web.requests import Requests
 from tepui.web.routes import Routes
 from tepui.wire import mesos
 
 
-def routes(options: MasterOptions, info: mesos.MasterInfo, put: Put, peers: Peers) -> Routes:
+def routes(
+    options: MasterOptions,
+    info: mesos.MasterInfo,
+    put: Put,
+    requests: Requests[Response],
+    streams: EventStreams[StreamId],
+) -> Routes:
     """All that the master answers."""
     files = Files()
     if options.log_file is not None:
         files.attach("/master/log", options.log_file)
     files_api = FilesApi(files)
     table = Routes(prefixes=("/master",))
-    schedulers = SchedulerApi(put, peers)
+    schedulers = SchedulerApi(put, requests, streams)
     table.add("/api/v1/scheduler", schedulers.handle, schedulers.lane)
     log_level = LogLevel()
-    table.add("/api/v1", OperatorApi(put, peers, files, log_level).handle)
+    table.add("/api/v1", OperatorApi(put, requests, streams, files, log_level).handle)
     for path, telling in ProcessApi(log_level).handlers().items():
         table.add(path, telling)
-    for path, handler in Classic(put, peers, info).handlers().items():
+    for path, handler in Classic(put, requests, info).handlers().items():
         table.add(path, handler)
     table.add("/files/browse", files_api.browse)
     table.add("/files/read", files_api.read)

@@ -9,13 +9,13 @@ import asyncio
 from uuid import uuid4
 
 from tepui.base.names import StreamId
-from tepui.master.core.events import CallReceived, StreamClosed, SubscribeReceived
+from tepui.master.core.events import CallReceived, RequestId, StreamClosed, SubscribeReceived
 from tepui.master.core.validation import call_error
-from tepui.master.daemon.peers import Peers, Subscriber
 from tepui.master.daemon.put import Put
+from tepui.web.event_streams import EventStreams
 from tepui.web.http import Answer, Request, Response, Streaming, not_allowed, text
-from tepui.web.stream import RecordStream
-from tepui.wire import media, recordio, scheduler
+from tepui.web.requests import Requests
+from tepui.wire import media, scheduler
 from tepui.wire.errors import Malformed
 
 STREAM_ID = "mesos-stream-id"
@@ -28,14 +28,17 @@ TOO_SLOW = scheduler.Event(
 class SchedulerApi:
     """The route's handler, bound to the daemon."""
 
-    def __init__(self, put: Put, peers: Peers) -> None:
+    def __init__(
+        self, put: Put, requests: Requests[Response], streams: EventStreams[StreamId]
+    ) -> None:
         self._put = put
-        self._peers = peers
+        self._requests = requests
+        self._streams = streams
 
     def lane(self, request: Request) -> str:
         """A scheduler that is subscribed has a lane of its own."""
         stream = request.headers.get(STREAM_ID, "")
-        return stream if stream in self._peers.subscribers else ""
+        return stream if stream in self._streams else ""
 
     def handle(self, request: Request) -> Answer | asyncio.Future[Response]:
         """Answer one request; without a task of its own, since nothing is called more often."""
@@ -60,20 +63,19 @@ class SchedulerApi:
         if STREAM_ID in request.headers:
             return text(400, "Subscribe calls should not include the 'Mesos-Stream-Id' header")
         stream_id = StreamId(str(uuid4()))
-
-        def left() -> None:
-            self._peers.subscribers.pop(stream_id, None)
-            self._put(StreamClosed(stream_id))
-
-        overflow = recordio.frame(media.encode(TOO_SLOW, accepted))
-        stream = RecordStream(left, overflow_record=overflow)
         self._put(SubscribeReceived(stream_id, call, request.principal))
-        self._peers.subscribers[stream_id] = Subscriber(stream, accepted)
+        stream = self._streams.open(
+            stream_id,
+            accepted,
+            left=lambda: self._put(StreamClosed(stream_id)),
+            too_slow=TOO_SLOW,
+        )
         return Streaming(stream, accepted.value, (("Mesos-Stream-Id", stream_id),))
 
     def _call(self, request: Request, call: scheduler.Call) -> asyncio.Future[Response]:
         stream = request.headers.get(STREAM_ID)
         stream_id = None if stream is None else StreamId(stream)
-        return self._peers.ask(
-            self._put, lambda number: CallReceived(number, call, stream_id, request.principal)
+        principal = request.principal
+        return self._requests.ask(
+            lambda number: self._put(CallReceived(RequestId(number), call, stream_id, principal))
         )

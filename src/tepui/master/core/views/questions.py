@@ -61,7 +61,6 @@ class MetricsForm(StrEnum):
     """How metrics are written."""
 
     SNAPSHOT = "snapshot"  # one JSON object
-    MESSAGE = "message"  # GET_METRICS of the v1 operator API
     PROMETHEUS = "prometheus"  # text exposition
 
 

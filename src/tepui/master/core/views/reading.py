@@ -8,13 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tepui.master.core import metrics
-from tepui.master.core.actions import (
-    Action,
-    Answer,
-    AnswerEncoded,
-    AnswerJson,
-    AnswerMessage,
-)
+from tepui.master.core.actions import Action, Answer, AnswerBody
 from tepui.master.core.events import RequestId
 from tepui.master.core.state import State
 from tepui.master.core.views import frameworks, questions, tasks, v1
@@ -28,7 +22,7 @@ from tepui.wire import master, media
 from tepui.wire.pieces import gathered
 
 JSON_TYPE = media.Media.JSON.value
-TEXT_TYPE = "text/plain; charset=utf-8"
+PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COUNTED_PER_OBJECT = 10  # to count an object takes so much less than to write it
 
 _Type = master.Call.Type
@@ -37,20 +31,10 @@ _Form = questions.MetricsForm
 
 def answer(state: State, request: RequestId, question: questions.Question, now_ms: int) -> Action:
     """The answer, made at once."""
-    match question:
-        case questions.HealthAsked():
-            return Answer(request, 200)
-        case questions.MetricsAsked(form=_Form.MESSAGE):
-            return AnswerMessage(request, metrics.message(_metrics(state, question, now_ms)))
-        case questions.MetricsAsked(form=_Form.PROMETHEUS):
-            return Answer(request, 200, metrics.prometheus(_metrics(state, question, now_ms)))
-        case questions.CallAsked(type=kind) if kind not in v1.LARGE:
-            return AnswerMessage(request, v1.ANSWERERS[kind](state, now_ms))
-        case questions.CallAsked():
-            body = b"".join(render(state, question, now_ms))
-            return AnswerEncoded(request, body, content_type(question))
-        case _:
-            return AnswerJson(request, b"".join(render(state, question, now_ms)))
+    if isinstance(question, questions.HealthAsked):
+        return Answer(request, 200)
+    body = b"".join(render(state, question, now_ms))
+    return AnswerBody(request, body, content_type(question))
 
 
 def render(state: State, question: questions.Question, now_ms: int) -> Iterator[bytes]:
@@ -60,9 +44,7 @@ def render(state: State, question: questions.Question, now_ms: int) -> Iterator[
             yield b""
         case questions.MetricsAsked(form=form):
             found = _metrics(state, question, now_ms)
-            if form is _Form.MESSAGE:
-                yield media.encode(metrics.message(found), media.Media.JSON)
-            elif form is _Form.PROMETHEUS:
+            if form is _Form.PROMETHEUS:
                 yield metrics.prometheus(found).encode()
             else:
                 yield encode(dict(sorted(found.items())))
@@ -110,7 +92,7 @@ def content_type(question: questions.Question) -> str:
         case questions.CallAsked(accepted=accepted):
             return accepted.value
         case questions.MetricsAsked(form=_Form.PROMETHEUS):
-            return TEXT_TYPE
+            return PROMETHEUS_TYPE
         case _:
             return JSON_TYPE
 
