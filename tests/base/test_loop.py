@@ -252,7 +252,11 @@ def test_reads_keep_their_order_and_others_overtake_them(monkeypatch: pytest.Mon
         monkeypatch.setattr(loop_module, "READS_MAX", 2)
         monkeypatch.setattr(loop_module, "READS_WAITING_MAX", 3)
         loop = CoreLoop[object, str, str](
-            step=step, save=save, act=lambda actions: None, next_ms=lambda: None, reads=(int,)
+            step=step,
+            save=save,
+            act=lambda actions: None,
+            next_ms=lambda: None,
+            is_read=lambda event: isinstance(event, int),
         )
         for event in (1, 2, 3, "call"):
             loop.put(event)

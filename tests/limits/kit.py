@@ -227,3 +227,18 @@ async def get(port: int, path: str) -> tuple[int, bytes]:
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split(b" ")[1]), body
+
+
+async def answer_of(port: int, path: str, body: bytes, content_type: str) -> tuple[int, bytes]:
+    """Status and body of the answer to a POST, on a connection of its own."""
+    reader, writer = await connect(port)
+    lines = (
+        f"POST {path} HTTP/1.1",
+        "Host: m",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    )
+    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+    head, _, answer = (await reader.read()).partition(b"\r\n\r\n")
+    return int(head.split(b" ")[1]), answer

@@ -8,9 +8,13 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from tepui.master.daemon import scheduler_api
 from tepui.master.daemon.main import MasterDaemon
-from tepui.web import connection, site
-from tests.limits.kit import Stream, connect, get, post, running_master
+from tepui.web import connection, decoding, http, site
+from tepui.wire import json
+from tests.limits.kit import Stream, answer_of, connect, get, post, running_master
+
+FORM_TYPE = "application/x-www-form-urlencoded"
 
 pytestmark = pytest.mark.real
 
@@ -130,3 +134,56 @@ def test_a_body_that_trickles_in_has_no_longer(monkeypatch: pytest.MonkeyPatch) 
         assert answer.result().startswith(b"HTTP/1.1 408 ")
 
     play(scenario)
+
+
+def test_a_form_may_have_so_many_bytes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "FORM_BYTES_MAX", 20)
+
+    async def play() -> None:
+        async with running_master() as master:
+            just = await answer_of(master.port, "/teardown", b"frameworkId=" + b"x" * 8, FORM_TYPE)
+            assert just == (400, b"No framework found with specified ID")
+            more = await answer_of(master.port, "/teardown", b"frameworkId=" + b"x" * 9, FORM_TYPE)
+            assert more == (400, b"a form may have 20 bytes at most")
+
+    asyncio.run(play())
+
+
+def test_json_that_only_mesos_takes_may_have_so_many_bytes_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strict = b'{"type":"GET_HEALTH"}'
+    lenient = b'{"type":"GET_HEALTH","x":01}'
+    monkeypatch.setattr(json, "LENIENT_BYTES_MAX", len(lenient))
+
+    async def play() -> None:
+        async with running_master() as master:
+            for body, status in (
+                (strict + b" " * 100, 200),
+                (lenient, 200),
+                (lenient + b" ", 400),
+            ):
+                found, text = await answer_of(master.port, "/api/v1", body, "application/json")
+                assert (found, b"must be strict JSON" in text) == (status, status == 400)
+
+    asyncio.run(play())
+
+
+def test_a_large_body_is_decoded_beside_the_loop_and_answered_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bodies = (b'{"type":"GET_HEALTH"}', b'{"type":7}', b"{", b"")
+
+    async def answers(kind: str) -> list[tuple[int, bytes]]:
+        async with running_master() as master:
+            return [
+                await answer_of(master.port, path, body, kind)
+                for path in ("/api/v1", "/api/v1/scheduler")
+                for body in bodies
+            ]
+
+    for kind in ("application/json", "application/x-protobuf"):
+        at_once = asyncio.run(answers(kind))
+        monkeypatch.setattr(decoding, "LARGE_BODY_BYTES", 0)
+        monkeypatch.setattr(scheduler_api, "LARGE_BODY_BYTES", 0)
+        assert asyncio.run(answers(kind)) == at_once

@@ -52,8 +52,9 @@ class CoreLoop(Generic[Event, Record, Action]):
     - `next_ms()` says when the core wants to be called although nothing happened;
     - `refusable` are the events that peers can make any number of. Others, such as the end of a
       connection, are taken also when too many wait, for they cannot be said again;
-    - `reads` are the events whose answers take long. They keep their order among themselves, and
-      others overtake them, so that whoever asks much makes only those wait who ask.
+    - `is_read` says of an event that it only asks, and that its answer may take long. Reads keep
+      their order among themselves, and others overtake them, so that whoever asks much makes only
+      those wait who ask.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class CoreLoop(Generic[Event, Record, Action]):
         act: Callable[[list[Action]], None],
         next_ms: Callable[[], int | None],
         refusable: tuple[type, ...] = (object,),
-        reads: tuple[type, ...] = (),
+        is_read: Callable[[Event], bool] = lambda event: False,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._step = step
@@ -72,7 +73,7 @@ class CoreLoop(Generic[Event, Record, Action]):
         self._act = act
         self._next_ms = next_ms
         self._refusable = refusable
-        self._read_types = frozenset(reads)
+        self._is_read = is_read
         self._clock_ms = clock_ms
         self._waiting: deque[Event] = deque()
         self._reads: deque[Event] = deque()
@@ -86,7 +87,7 @@ class CoreLoop(Generic[Event, Record, Action]):
     def put(self, event: Event) -> None:
         """Have `event` stepped soon. Raises Overloaded, and then nothing has changed."""
         waiting, limit = self._waiting, WAITING_MAX
-        if type(event) in self._read_types:
+        if self._is_read(event):
             waiting, limit = self._reads, READS_WAITING_MAX
         if len(waiting) >= limit and isinstance(event, self._refusable):
             raise Overloaded(f"{limit} events wait")

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from tepui.web.filed import SharedFile
 from tepui.web.stream import RecordStream
 
-BODY_BYTES_MAX: Final = 64 * 1024 * 1024  # a request's body; 413 above
+BODY_BYTES_MAX: Final = 32 * 1024 * 1024  # a request's body; 413 above
+FORM_BYTES_MAX: Final = 1024 * 1024  # a body that is a form; 400 above
 QUERY_FIELDS_MAX: Final = 1_000  # 400 above
 
 JSON_TYPE: Final = "application/json"
@@ -48,6 +49,8 @@ class Request(msgspec.Struct, frozen=True):
     @property
     def form(self) -> dict[str, str]:
         """The fields of a form body; of repeated ones the last. Raises TooManyFields."""
+        if len(self.body) > FORM_BYTES_MAX:
+            raise TooManyFields(f"a form may have {FORM_BYTES_MAX} bytes at most")
         return _fields(self.body.decode("utf-8", "replace"))
 
 

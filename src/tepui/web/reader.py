@@ -16,7 +16,7 @@ import httptools
 
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, text
 
-HEADERS_BYTES_MAX: Final = 64 * 1024  # the request's target and all header lines
+HEADERS_BYTES_MAX: Final = 64 * 1024  # the request line and all header lines
 HELD_BYTES_MAX: Final = 512 * 1024 * 1024  # parts of requests, of all connections together
 
 TOO_LARGE: Final = text(413, f"The body is larger than {BODY_BYTES_MAX} bytes")
@@ -73,7 +73,7 @@ class RequestReader:
         self._refusal: Response | None = None  # why the parser was stopped
         self._url = b""
         self._headers: dict[str, str] = {}
-        self._headers_bytes = 0
+        self._head_bytes = 0
         self._body: bytes | bytearray = b""
         self._rest_bytes: int | None = 0  # of the body; None: it is chunked
         self._in_body = False
@@ -89,6 +89,10 @@ class RequestReader:
             end = at + self._portion_bytes(data, at)
             piece = data if at == 0 and end >= len(data) else data[at:end]
             at = end
+            if not self._in_body:
+                self._head_bytes += len(piece)
+                if self._head_bytes > HEADERS_BYTES_MAX:  # before the parser keeps it
+                    raise NotServed(HEADERS_TOO_LARGE)
             try:
                 self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
@@ -143,16 +147,13 @@ class RequestReader:
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = {}
-        self._headers_bytes = 0
         self.is_head = False
         self.begun_s = self.now_s
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
         self._headers[name.lower().decode("latin-1")] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -164,6 +165,7 @@ class RequestReader:
             self._rest_bytes = int(headers.get("content-length") or 0)  # llhttp has checked it
             if self._rest_bytes > BODY_BYTES_MAX:
                 self._stop(TOO_LARGE)
+        self._head_bytes = 0
         self._in_body = self._rest_bytes != 0
         if self._in_body and "expect" in headers:
             self.awaits_continue = headers["expect"].lower() == "100-continue"
@@ -206,11 +208,6 @@ class RequestReader:
     def _drop_body(self) -> None:
         self._held.drop(len(self._body))
         self._body = b""
-
-    def _count(self, size_bytes: int) -> None:
-        self._headers_bytes += size_bytes
-        if self._headers_bytes > HEADERS_BYTES_MAX:
-            self._stop(HEADERS_TOO_LARGE)
 
     def _stop(self, refusal: Response) -> None:
         self._refusal = refusal

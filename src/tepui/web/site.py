@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from email.utils import formatdate
 from itertools import islice
@@ -13,18 +12,17 @@ from typing import Final
 
 import msgspec
 
-from tepui.base.loop import Overloaded
+from tepui.web.answering import answer, failed
 from tepui.web.connection import Connection
-from tepui.web.http import BODY_BYTES_MAX, Answer, Request, Response, TooManyFields, text
-from tepui.web.reader import TOO_LARGE, Held, RequestReader
-from tepui.web.routes import Route, Routes
+from tepui.web.http import Answer, Request
+from tepui.web.reader import Held, RequestReader
+from tepui.web.routes import Routes
 from tepui.web.turns import Turns
 
 CONNECTIONS_MAX: Final = 10_000  # of clients; links to agents are not among them
 EVICTED: Final = 100  # idle connections that make room when there are too many
 UNSENT_BYTES_MAX: Final = 1024 * 1024 * 1024  # answers that nobody takes, of all together
 
-FAILED: Final = text(500, "Internal Server Error")
 
 log = logging.getLogger("tepui.web")
 
@@ -113,19 +111,19 @@ class Site:
 
         def handle() -> None:
             if connection.is_open:
-                connection.reply(_answer(request, route))
+                connection.reply(answer(request, route))
 
         lane = "" if route is None or route.lane is None else route.lane(request)
         self._turns.take(lane, handle)
 
     def awaited(
-        self, answer: Awaitable[Answer], then: Callable[[asyncio.Future[Answer]], None]
+        self, coming: Awaitable[Answer], then: Callable[[asyncio.Future[Answer]], None]
     ) -> None:
         """Call `then` when the answer is there."""
-        if isinstance(answer, asyncio.Future):  # whoever will answer holds it
-            answer.add_done_callback(then)
+        if isinstance(coming, asyncio.Future):  # whoever will answer holds it
+            coming.add_done_callback(then)
             return
-        waiting = asyncio.ensure_future(answer)
+        waiting = asyncio.ensure_future(coming)
         self._tasks.add(waiting)  # the loop itself keeps weak references only
         waiting.add_done_callback(self._tasks.discard)
         waiting.add_done_callback(then)
@@ -135,7 +133,7 @@ class Site:
         try:
             return waiting.result()
         except (Exception, asyncio.CancelledError) as error:
-            return _failed(error)
+            return failed(error)
 
     def _cut_unread(self) -> None:
         """Cut off those that leave most unread, if all together leave too much."""
@@ -150,42 +148,3 @@ class Site:
 
 def _largest_first(sizes: dict[Connection, int]) -> Iterator[Connection]:
     yield from sorted(sizes, key=sizes.__getitem__, reverse=True)
-
-
-def _answer(request: Request, route: Route | None) -> Answer | Awaitable[Answer]:
-    """What the route's handler says."""
-    if request.path and not request.path.startswith("/"):  # of the root nothing is left
-        return text(400, "Request URL path must start with '/'")
-    if route is None:
-        return text(404, "404 Not Found.")
-    if request.headers.get("content-encoding") == "gzip":
-        body = _unzipped(request.body)
-        if isinstance(body, Response):
-            return body
-        request = msgspec.structs.replace(request, body=body)
-    try:
-        return route.handler(request)
-    except Exception as error:
-        return _failed(error)
-
-
-def _failed(error: BaseException) -> Response:
-    """The answer when a handler raised."""
-    if isinstance(error, Overloaded):
-        return text(503, str(error))
-    if isinstance(error, TooManyFields):
-        return text(400, str(error))
-    log.error("a request failed", exc_info=error)
-    return FAILED
-
-
-def _unzipped(body: bytes) -> bytes | Response:
-    """A gzip body; one that is not gzip is answered as in Mesos (libprocess: 500)."""
-    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        whole = unzip.decompress(body, BODY_BYTES_MAX)
-    except zlib.error:
-        return text(500, "failed to decode body")
-    if unzip.unconsumed_tail:
-        return TOO_LARGE
-    return whole if unzip.eof else text(500, "failed to decode body")  # its end is missing

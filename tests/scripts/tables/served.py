@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from tepui.base.effects import Step
 from tepui.base.loop import CoreLoop
-from tepui.web.http import Answer, Request, Response, Streaming, TooManyFields, text
+from tepui.web.answering import answer, failed
+from tepui.web.http import Answer, Request, Response, Streaming, text
 from tepui.web.routes import Route, Routes
 from tests.scripts.tables.case import Seen
 
@@ -101,8 +102,8 @@ class Served(Generic[Event, Record, Action]):
             with contextlib.suppress(asyncio.CancelledError):
                 await answering
             self._fault.result()
-        answer = answering.result()
-        seen = _seen(answer) if isinstance(answer, Response) else await self._read(answer)
+        said = answering.result()
+        seen = _seen(said) if isinstance(said, Response) else await self._read(said)
         await self.quiet()
         return replace(seen, told=tuple(self._told()))
 
@@ -145,12 +146,10 @@ class Served(Generic[Event, Record, Action]):
 async def _handled(route: Route, request: Request) -> Answer:
     """What the handler answers, at once or later."""
     try:
-        answer = route.handler(request)
-        if isinstance(answer, Response | Streaming):
-            return answer
-        return await answer
-    except TooManyFields as error:  # the server's part
-        return text(400, str(error))
+        said = answer(request, route)
+        return said if isinstance(said, Response | Streaming) else await said
+    except Exception as error:
+        return failed(error)
 
 
 def encoded(state: object) -> dict[str, bytes]:

@@ -9,12 +9,11 @@ from tepui.agent.core import actions
 from tepui.agent.core.events import ExecutorCalled, ExecutorLeft, ExecutorSubscribed
 from tepui.agent.core.validation import executor_call_error
 from tepui.agent.daemon.master_link import Put
-from tepui.base.loop import Overloaded
+from tepui.web.decoding import decoded
 from tepui.web.event_streams import EventStreams
 from tepui.web.http import ACCEPTED, Answer, Request, Response, Streaming, not_allowed, text
 from tepui.web.requests import Requests
 from tepui.wire import executor, media
-from tepui.wire.errors import Malformed
 
 TOO_SLOW = executor.Event(
     type=executor.Event.Type.ERROR,
@@ -36,22 +35,15 @@ class ExecutorApi:
         """Answer one request."""
         if request.method != "POST":
             return not_allowed(request, "POST")
-        try:
-            content = media.content(request.headers.get("content-type"))
-            call = media.decode(executor.Call, request.body, content)
-            fault = executor_call_error(call)
-            if fault is not None:
-                return text(400, f"Failed to validate Executor::Call: {fault}")
-            if call.type is executor.Call.Type.SUBSCRIBE:
-                accepted = media.accepted(request.headers.get("accept"))
-                return await self._subscribe(call, accepted)
-            return await self._call(call)
-        except media.NotNegotiable as refusal:
-            return text(refusal.status, refusal.text)
-        except Malformed as malformed:
-            return text(400, malformed.text)
-        except Overloaded as overloaded:
-            return text(503, str(overloaded))
+        content = media.content(request.headers.get("content-type"))
+        call = await decoded(executor.Call, request.body, content)
+        fault = executor_call_error(call)
+        if fault is not None:
+            return text(400, f"Failed to validate Executor::Call: {fault}")
+        if call.type is executor.Call.Type.SUBSCRIBE:
+            accepted = media.accepted(request.headers.get("accept"))
+            return await self._subscribe(call, accepted)
+        return await self._call(call)
 
     async def _call(self, call: executor.Call) -> Response:
         return _response(

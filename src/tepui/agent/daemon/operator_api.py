@@ -18,7 +18,7 @@ from tepui.agent.core.validation import operator_call_error
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.master_link import Put
-from tepui.base.loop import Overloaded
+from tepui.web.decoding import decoded
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, not_allowed, text
 from tepui.web.loglevel import LogLevel
@@ -101,7 +101,7 @@ class OperatorApi:
                 if not records:
                     return text(400, "Received EOF while reading request body")
                 body = records[0]
-            call = media.decode(agent.Call, body, content.message)
+            call = await decoded(agent.Call, body, content.message)
             fault = operator_call_error(call)
             if fault is not None:
                 return text(400, f"Failed to validate agent::Call: {fault}")
@@ -114,14 +114,10 @@ class OperatorApi:
                 return text(501, f"{call.type.value} is not supported by this agent")
             answer = await do(call)
             return Response(200) if answer is None else encoded(answer, accepted.message)
-        except media.NotNegotiable as refusal:
-            return text(refusal.status, refusal.text)
         except Malformed as malformed:
             return text(400, malformed.agent_text)
         except FileError as error:
             return text(error.status, error.body)
-        except Overloaded as overloaded:
-            return text(503, str(overloaded))
 
     async def _view(self, call: agent.Call) -> Answer:
         assert call.type is not None

@@ -164,10 +164,6 @@ FROM_PEERS = (
     LinkReceived,
 )  # peers can send any number of these; too many are refused
 
-# Answers that may take milliseconds. An operator's leaving is among them because it must not
-# overtake the subscription.
-READS = (Asked, OperatorCallReceived, OperatorSubscribed, OperatorLeft)
-
 Event: TypeAlias = (
     SubscribeReceived
     | CallReceived
@@ -190,3 +186,14 @@ Event: TypeAlias = (
     | CallsTurnCame
     | AllocationDue
 )
+
+# Answers that may take milliseconds. An operator's leaving is among them because it must not
+# overtake the subscription.
+READS = frozenset((Asked, OperatorCallReceived, OperatorSubscribed, OperatorLeft))
+
+
+def is_read(event: Event) -> bool:
+    """Whether the event only asks; a RECONCILE may ask of all tasks of a framework."""
+    if type(event) is CallReceived:
+        return event.call.type is scheduler.Call.Type.RECONCILE
+    return type(event) in READS

@@ -26,11 +26,11 @@ from tepui.master.core.actions import (
 )
 from tepui.master.core.events import (
     FROM_PEERS,
-    READS,
     Event,
     LinkId,
     SnapshotDue,
     SubscribeReceived,
+    is_read,
 )
 from tepui.master.core.state import new
 from tepui.master.core.step import step
@@ -79,7 +79,7 @@ class MasterDaemon:
             act=shell.act,
             next_ms=self.state.timers.next_ms,
             refusable=FROM_PEERS,
-            reads=READS,
+            is_read=is_read,
         )
         self._last_link = 0
         self._shared = Links(self.loop.put, lambda: self.loop.waiting, self._forget_link)

@@ -17,6 +17,7 @@ from tepui.master.core.events import (
 )
 from tepui.master.core.operator import SHELL_CALLS, call_error
 from tepui.master.daemon.put import Put
+from tepui.web.decoding import decoded
 from tepui.web.event_streams import EventStreams
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
 from tepui.web.http import Request, Response, Streaming, not_allowed, text
@@ -54,7 +55,7 @@ class OperatorApi:
             return not_allowed(request, "POST")
         try:
             content = media.content(request.headers.get("content-type"))
-            call = media.decode(Call, request.body, content)
+            call = await decoded(Call, request.body, content)
             error = call_error(call)
             if error is not None:
                 return text(400, error)

@@ -5,18 +5,18 @@ The order of the checks is that of Mesos (master/http.cpp Master::Http::schedule
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable
 from uuid import uuid4
 
 from tepui.base.names import StreamId
 from tepui.master.core.events import CallReceived, RequestId, StreamClosed, SubscribeReceived
 from tepui.master.core.validation import call_error
 from tepui.master.daemon.put import Put
+from tepui.web.decoding import LARGE_BODY_BYTES, decoded
 from tepui.web.event_streams import EventStreams
 from tepui.web.http import Answer, Request, Response, Streaming, not_allowed, text
 from tepui.web.requests import Requests
 from tepui.wire import media, scheduler
-from tepui.wire.errors import Malformed
 
 STREAM_ID = "mesos-stream-id"
 TOO_SLOW = scheduler.Event(
@@ -40,23 +40,26 @@ class SchedulerApi:
         stream = request.headers.get(STREAM_ID, "")
         return stream if stream in self._streams else ""
 
-    def handle(self, request: Request) -> Answer | asyncio.Future[Response]:
+    def handle(self, request: Request) -> Answer | Awaitable[Answer]:
         """Answer one request; without a task of its own, since nothing is called more often."""
         if request.method != "POST":
             return not_allowed(request, "POST")
-        try:
-            content = media.content(request.headers.get("content-type"))
-            call = media.decode(scheduler.Call, request.body, content)
-            error = call_error(call, request.principal)
-            if error is not None:
-                return text(400, error)
-            if call.type is scheduler.Call.Type.SUBSCRIBE:
-                return self._subscribe(request, call)
-            return self._call(request, call)
-        except media.NotNegotiable as refusal:
-            return text(refusal.status, refusal.text)
-        except Malformed as malformed:
-            return text(400, malformed.text)
+        content = media.content(request.headers.get("content-type"))
+        if len(request.body) > LARGE_BODY_BYTES:
+            return self._handle_large(request, content)
+        return self._do(request, media.decode(scheduler.Call, request.body, content))
+
+    async def _handle_large(self, request: Request, content: media.Media) -> Answer:
+        answer = self._do(request, await decoded(scheduler.Call, request.body, content))
+        return answer if isinstance(answer, Response | Streaming) else await answer
+
+    def _do(self, request: Request, call: scheduler.Call) -> Answer | Awaitable[Answer]:
+        error = call_error(call, request.principal)
+        if error is not None:
+            return text(400, error)
+        if call.type is scheduler.Call.Type.SUBSCRIBE:
+            return self._subscribe(request, call)
+        return self._call(request, call)
 
     def _subscribe(self, request: Request, call: scheduler.Call) -> Answer:
         accepted = media.accepted(request.headers.get("accept"))
@@ -72,7 +75,7 @@ class SchedulerApi:
         )
         return Streaming(stream, accepted.value, (("Mesos-Stream-Id", stream_id),))
 
-    def _call(self, request: Request, call: scheduler.Call) -> asyncio.Future[Response]:
+    def _call(self, request: Request, call: scheduler.Call) -> Awaitable[Answer]:
         stream = request.headers.get(STREAM_ID)
         stream_id = None if stream is None else StreamId(stream)
         principal = request.principal
