@@ -34,14 +34,15 @@ from bench.hostile_wire import (
     subscription,
     together,
 )
+from tepui.web.http import BODY_BYTES_MAX
 
 CROWD: Final = 200  # connections of those that are slow
 WAVE: Final = 5_000  # connections of one wave
 OPENING: Final = 250  # of them at a time
 FLOOD_BYTES: Final = 512 * 1024  # of calls in one write
 CALLS_PER_S: Final = 100_000
-HUGE_BYTES: Final = 65 * 1024 * 1024  # more than a master takes
-LARGE_BYTES: Final = 60 * 1024 * 1024  # less than that
+HUGE_BYTES: Final = BODY_BYTES_MAX + 1024 * 1024  # more than a daemon takes
+LARGE_BYTES: Final = BODY_BYTES_MAX - 1024 * 1024  # less than that
 NICE: Final = 10
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -31,6 +33,8 @@ RAW_ARGUMENTS = {
 # Messages and tasks are not looked at (`gc=False`), so a whole collection of 400,000 tasks takes
 # 0.3 s instead of 4.3 s; and it comes only after 500 million objects more than were freed.
 GC_THRESHOLDS = (100_000, 50, 100)
+M_MMAP_THRESHOLD = -3  # malloc.h
+MMAP_THRESHOLD_BYTES = 1024 * 1024
 
 AUTHENTICATION_NOTE = (
     "there is no authentication yet, so this is ignored: whoever reaches the port may use it"
@@ -96,10 +100,21 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def give_memory_back() -> None:
+    """Have large blocks returned to the system when they are freed.
+
+    glibc keeps ever larger ones once it has seen them freed (mallopt(3), M_MMAP_THRESHOLD): a few
+    large requests would leave a daemon hundreds of megabytes large for ever.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+
+
 def run_daemon(main: Coroutine[None, None, None]) -> None:
     """Run the daemon until it ends, on uvloop."""
     import uvloop
 
+    give_memory_back()
     gc.freeze()  # what was imported is never garbage: collections need not look at it
     gc.set_threshold(*GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -38,7 +38,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._unread = b""  # what was sent behind the request that is being answered
+        self._unread = b""  # what has come in; from `_at` on it is not read
+        self._at = 0
+        self._held_bytes = 0  # of it are counted, and the socket is not read until it is
         self._busy: Request | None = None  # it is being answered
         self._stream: RecordStream | None = None
         self._file: FileWriter | None = None
@@ -62,11 +64,11 @@ class Connection(asyncio.Protocol):
         """Answer the first whole request, and keep what is behind it until then."""
         if self._is_dropping or self._stream is not None:
             return
-        if self._busy is None and self._is_writable:
-            self._read(data)
-            self._advance()
-        else:
-            self._keep(data)
+        if self._held_bytes and not self._hold(len(data)):
+            return
+        self._unread = self._unread[self._at :] + data if self._unread else data
+        self._at = 0
+        self._go_on()
 
     def eof_received(self) -> bool:
         """A client that sends no more may still read: whatever it asked is answered."""
@@ -84,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._is_writable = True
         if self._file is not None:
             self._file.resume()
-        self._advance()
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
@@ -135,28 +137,29 @@ class Connection(asyncio.Protocol):
 
     # Requests
 
-    def _advance(self) -> None:
-        """Read on, as far as what comes can be answered now."""
+    def _go_on(self) -> None:
+        """Read on, as far as what comes can be answered now; let the rest wait."""
         if self._is_advancing:
             return
         self._is_advancing = True
         while self._busy is None and self._is_writable and self.is_open:
-            if self._unread or self._reader.has_whole:
-                if data := self._drop_unread():
-                    self._transport.resume_reading()
-                self._read(data)
-                if self.is_idle and self._unread:  # the others have their turn first
-                    asyncio.get_running_loop().call_soon(self._advance)
+            if self._at < len(self._unread) or self._reader.has_whole:
+                self._read()
+                if self.is_idle and self._at < len(
+                    self._unread
+                ):  # the others have their turn first
+                    asyncio.get_running_loop().call_soon(self._go_on)
                     break
             else:
                 if self._is_last:
                     self._transport.close()
                 break
         self._is_advancing = False
+        self._pause_or_resume()
 
-    def _read(self, data: bytes) -> None:
+    def _read(self) -> None:
         try:
-            request, behind = self._reader.read(data)
+            request, self._at = self._reader.read(self._unread, self._at)
         except NotServed as refusal:
             self._refuse(refusal.response)
             return
@@ -164,27 +167,41 @@ class Connection(asyncio.Protocol):
             self._reader.awaits_continue = False
             if request is None:
                 self._transport.write(_CONTINUE)
-        if request is not None and request.is_upgrade:
-            self._upgrade(request, behind)
+        if request is None:
             return
-        if behind:
-            self._keep(behind)
-        if request is not None and self.is_open:
+        if request.is_upgrade:
+            self._upgrade(request, self._unread[self._at :])
+        else:
             self._busy = request
             self._site.in_turn(self, request)
 
-    def _keep(self, data: bytes) -> None:
-        """Read it later, and nothing from the socket until then."""
-        if not self._site.held.add(len(data)):
-            self._transport.abort()
+    def _pause_or_resume(self) -> None:
+        """While something waits to be read here, nothing is read from the socket."""
+        if not self.is_open:
             return
-        self._unread += data
-        self._transport.pause_reading()
+        if self._at < len(self._unread):
+            if not self._held_bytes and self._hold(len(self._unread)):
+                self._transport.pause_reading()
+        elif self._unread:
+            was_paused = bool(self._held_bytes)
+            self._drop_unread()
+            if was_paused:
+                self._transport.resume_reading()
+
+    def _hold(self, size_bytes: int) -> bool:
+        """Count bytes that wait here; False: all hold too many, and this client must go."""
+        if not self._site.held.add(size_bytes):
+            self._transport.abort()
+            return False
+        self._held_bytes += size_bytes
+        return True
 
     def _drop_unread(self) -> bytes:
-        data, self._unread = self._unread, b""
-        self._site.held.drop(len(data))
-        return data
+        """Hold nothing that was not read; what it was."""
+        left = self._unread[self._at :]
+        self._site.held.drop(self._held_bytes)
+        self._unread, self._at, self._held_bytes = b"", 0, 0
+        return left
 
     def _upgrade(self, request: Request, behind: bytes) -> None:
         """Hand the connection over to the protocol that the request asks for."""
@@ -244,7 +261,7 @@ class Connection(asyncio.Protocol):
             self._end()
         else:
             self._site.rested(self)
-            self._advance()
+            self._go_on()
 
     def _begin_file(self, answer: Filed) -> None:
         request = self._busy
@@ -263,8 +280,9 @@ class Connection(asyncio.Protocol):
         lines.append(f"Content-Type: {answer.content_type}\r\nTransfer-Encoding: chunked\r\n\r\n")
         self._transport.write("".join(lines).encode("latin-1"))
         self._stream = answer.stream
-        if self._drop_unread():  # nobody listens to it, but its end is to be heard
+        if self._held_bytes:  # nobody listens to what comes, but its end is to be heard
             self._transport.resume_reading()
+        self._drop_unread()
         answer.stream.attach(self._transport)
 
     def _refuse(self, refusal: Response) -> None:

@@ -78,17 +78,16 @@ class RequestReader:
         self._rest_bytes: int | None = 0  # of the body; None: it is chunked
         self._in_body = False
 
-    def read(self, data: bytes) -> tuple[Request | None, bytes]:
-        """The first whole request, and what is behind it. Raises NotServed.
+    def read(self, data: bytes, at: int) -> tuple[Request | None, int]:
+        """The first whole request of `data` from `at` on, and where it ends. Raises NotServed.
 
         Without a request what is behind is to be read in a later turn of the loop: a body in tiny
         chunks costs much. With one that `is_upgrade`, it is of another protocol.
         """
-        at = 0
         while at < len(data) and not self._whole:
             end = at + self._portion_bytes(data, at)
             piece = data if at == 0 and end >= len(data) else data[at:end]
-            at = end
+            at += len(piece)
             if not self._in_body:
                 self._head_bytes += len(piece)
                 if self._head_bytes > HEADERS_BYTES_MAX:  # before the parser keeps it
@@ -96,15 +95,16 @@ class RequestReader:
             try:
                 self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
-                behind = piece[upgrade.args[0] :] + data[at:]
+                at -= len(piece) - upgrade.args[0]
                 if self._whole[0].is_upgrade:
-                    return self._whole.popleft(), behind
-                data, at = self._without_upgrade() + behind, 0
+                    break
+                head = self._without_upgrade()
+                self._parser.feed_data(head)
             except httptools.HttpParserError:
                 raise NotServed(self._refusal or NOT_HTTP) from None
             if self._in_body and self._rest_bytes is None:
                 break
-        return self._whole.popleft() if self._whole else None, data[at:]
+        return self._whole.popleft() if self._whole else None, at
 
     @property
     def has_whole(self) -> bool:
@@ -136,7 +136,7 @@ class RequestReader:
         method = self._parser.get_method().decode("ascii")
         self._parser = httptools.HttpRequestParser(self)
         if method == "CONNECT":  # which is the same to llhttp; but it has no body, and is whole
-            return b""
+            return b"\r\n"
         self._whole.clear()
         lines = [f"{method} {self._url.decode('latin-1')} HTTP/1.1"]
         lines += [f"{name}: {self._headers[name]}" for name in self._headers if name != "upgrade"]

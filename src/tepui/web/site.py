@@ -130,10 +130,10 @@ class Site:
 
     def result(self, waiting: asyncio.Future[Answer]) -> Answer:
         """The answer that was awaited."""
-        try:
-            return waiting.result()
-        except (Exception, asyncio.CancelledError) as error:
-            return failed(error)
+        if waiting.cancelled():
+            return failed(asyncio.CancelledError())
+        error = waiting.exception()  # not raised here: its traceback would hold `waiting`, and
+        return waiting.result() if error is None else failed(error)  # that the error, for ever
 
     def _cut_unread(self) -> None:
         """Cut off those that leave most unread, if all together leave too much."""
