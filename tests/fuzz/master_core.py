@@ -238,7 +238,7 @@ class Surroundings:
         if not self.draw.below(8):
             stream = StreamId(f"operator-{self.master.world.number()}")
             self.streams.append(stream)
-            self.master.put(OperatorSubscribed(stream))
+            self.master.put(OperatorSubscribed(self.master.request(), stream))
             return
         kind = self.draw.one([k for k in master.Call.Type if k not in SHELL_CALLS])
         call = self.grammar().call(master.Call, kind.name, kind.value.lower())

@@ -193,7 +193,7 @@ class World:
     def watch(self) -> StreamId:
         """An operator that reads events; see `events`."""
         stream = StreamId(f"operator-{self.number()}")
-        self.put(OperatorSubscribed(stream))
+        self.put(OperatorSubscribed(RequestId(self.number()), stream))
         return stream
 
     def events(self, stream: StreamId, kind: type[M]) -> list[M]:

@@ -33,6 +33,7 @@ RAW_ARGUMENTS = {
 # Messages and tasks are not looked at (`gc=False`), so a whole collection of 400,000 tasks takes
 # 0.3 s instead of 4.3 s; and it comes only after 500 million objects more than were freed.
 GC_THRESHOLDS = (100_000, 50, 100)
+SWITCH_INTERVAL_S = 0.001  # for which a thread that decodes a large body may keep the loop waiting
 M_MMAP_THRESHOLD = -3  # malloc.h
 MMAP_THRESHOLD_BYTES = 1024 * 1024
 
@@ -115,6 +116,7 @@ def run_daemon(main: Coroutine[None, None, None]) -> None:
     import uvloop
 
     give_memory_back()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.freeze()  # what was imported is never garbage: collections need not look at it
     gc.set_threshold(*GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -7,11 +7,11 @@ answer is out (`reader.py`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
-from tepui.web.filed import FileWriter
+from tepui.web.filed import FileWriter, SharedFile
 from tepui.web.http import ACCEPTED, Answer, Filed, Request, Response, Streaming, text
 from tepui.web.reader import NotServed, RequestReader
 
@@ -110,14 +110,16 @@ class Connection(asyncio.Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """What was written and not yet taken by the client."""
-        return self._transport.get_write_buffer_size()
+        """What was written and not yet taken by the client, or waits to be written."""
+        waiting_bytes = 0 if self._stream is None else self._stream.pending_bytes
+        return self._transport.get_write_buffer_size() + waiting_bytes
 
     def check(self, now_s: float) -> None:
         """Look for a client that is too slow; called about once a second."""
         self._reader.now_s = now_s
-        unsent_bytes = self.unsent_bytes
-        if unsent_bytes != self._unsent[0] or self._stream is not None:
+        unsent_bytes = self._transport.get_write_buffer_size()
+        is_streaming = self._stream is not None and self._file is None
+        if unsent_bytes != self._unsent[0] or is_streaming:
             self._unsent = (unsent_bytes, now_s)  # a stream has a limit of its own
         if unsent_bytes and now_s - self._unsent[1] > UNSENT_S:
             self._transport.abort()
@@ -266,13 +268,11 @@ class Connection(asyncio.Protocol):
     def _begin_file(self, answer: Filed) -> None:
         request = self._busy
         assert request is not None
-        self._file = FileWriter(
-            self._transport,
-            answer.file,
-            answer.after,
-            lambda: self._is_writable,
-            lambda: self._written(request),
-        )
+        self._write_file(answer.file, answer.after, lambda: self._written(request))
+
+    def _write_file(self, file: SharedFile, after: bytes, done: Callable[[], None]) -> None:
+        """Write the file and `after`, as the client takes it."""
+        self._file = FileWriter(self._transport, file, after, lambda: self._is_writable, done)
         self._file.resume()
 
     def _begin_stream(self, answer: Streaming) -> None:
@@ -283,7 +283,20 @@ class Connection(asyncio.Protocol):
         if self._held_bytes:  # nobody listens to what comes, but its end is to be heard
             self._transport.resume_reading()
         self._drop_unread()
-        answer.stream.attach(self._transport)
+        if answer.first is None:
+            answer.stream.attach(self._transport)
+        else:
+            self._begin_first(answer.stream, answer.first)
+
+    def _begin_first(self, stream: RecordStream, first: Filed) -> None:
+        """One chunk from a file, then what the stream has."""
+
+        def written() -> None:
+            self._file = None
+            stream.attach(self._transport)
+
+        self._transport.write(b"%x\r\n%b" % (first.body_bytes, first.body))
+        self._write_file(first.file, first.after + b"\r\n", written)
 
     def _refuse(self, refusal: Response) -> None:
         """Answer this, and end: what follows is no request."""

@@ -1,7 +1,7 @@
 """Bodies of requests decoded: small ones at once, large ones beside the loop.
 
 A body of megabytes takes up to seconds. In a thread it shares the interpreter with the loop, which
-goes on in between. Threads are few, so that many large bodies wait for one another.
+goes on in between. There is one, so that many large bodies wait for one another and not the loop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tepui.wire import media
 from tepui.wire.message import ProtoMessage
 
 LARGE_BODY_BYTES: Final = 64 * 1024  # takes about a millisecond, if it is as it should be
-DECODING_MAX: Final = 2  # threads
+DECODING_MAX: Final = 1  # threads
 
 _POOL = ThreadPoolExecutor(DECODING_MAX, "decoding")
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tepui.web.filed import SharedFile
 from tepui.web.stream import RecordStream
 
-BODY_BYTES_MAX: Final = 32 * 1024 * 1024  # a request's body; 413 above
+BODY_BYTES_MAX: Final = 16 * 1024 * 1024  # a request's body; 413 above
 FORM_BYTES_MAX: Final = 1024 * 1024  # a body that is a form; 400 above
 QUERY_FIELDS_MAX: Final = 1_000  # 400 above
 
@@ -80,11 +80,15 @@ class Filed(Response, frozen=True, kw_only=True):
 
 
 class Streaming(msgspec.Struct, frozen=True):
-    """An answer that goes on: `stream` is written to until it is ended or the client leaves."""
+    """An answer that goes on: `stream` is written to until it is ended or the client leaves.
+
+    The body of `first` comes before, in a chunk of its own; what is sent meanwhile waits.
+    """
 
     stream: RecordStream
     content_type: str
     headers: tuple[tuple[str, str], ...] = ()
+    first: Filed | None = None
 
 
 Answer = Response | Streaming

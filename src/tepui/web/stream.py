@@ -36,6 +36,7 @@ class RecordStream:
         self._transport: asyncio.WriteTransport | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._waited_bytes = 0  # that were kept until the head was out, and may still be unread
         self._flush_scheduled = False
         self._over = asyncio.Event()
 
@@ -44,17 +45,25 @@ class RecordStream:
         """Nothing more can be sent."""
         return self._over.is_set()
 
+    @property
+    def pending_bytes(self) -> int:
+        """What was sent and not yet written."""
+        return self._pending_bytes
+
     def send(self, record: bytes) -> None:
         """Send a record, already framed, in this turn of the loop.
 
         A client is too slow when it has not read what earlier turns sent; what one turn sends
-        is bounded by more.
+        is bounded by more, and so is what was sent before the stream was attached.
         """
         if self._over.is_set():
             return
         unread = 0 if self._transport is None else self._transport.get_write_buffer_size()
         begins = not self._flush_scheduled and self._transport is not None
-        if unread > self._bytes_max if begins else self._is_full(unread, record):
+        if unread <= self._bytes_max:
+            self._waited_bytes = 0
+        allowed = self._bytes_max + self._waited_bytes
+        if unread > allowed if begins else self._is_full(unread, record):
             if self._overflow_record:
                 self._pending.append(_chunk(self._overflow_record))
             self.end()
@@ -81,6 +90,7 @@ class RecordStream:
     def attach(self, transport: asyncio.WriteTransport) -> None:
         """The head was sent on `transport`; records follow."""
         self._transport = transport
+        self._waited_bytes = self._pending_bytes
         self._flush()
         if self._over.is_set():  # ended before its head was out
             self._close(transport)

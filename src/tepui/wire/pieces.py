@@ -1,7 +1,8 @@
 """Large answers in pieces: neither the messages nor their text are in memory whole.
 
 A large message is a `Tree`: names to lists of messages, which may be made while they are written,
-or to further trees. What is written equals what `media.encode` writes of the whole message.
+or to further trees. A field of another kind is a message of which it is the only field. What is
+written equals what `media.encode` writes of the whole message.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tepui.wire.media import Media
 from tepui.wire.message import ProtoMessage
 
 T = TypeVar("T")
-Tree = Mapping[str, Union["Tree", Iterable[ProtoMessage]]]
+Tree = Mapping[str, Union["Tree", Iterable[ProtoMessage], ProtoMessage]]
 
 PIECE_BYTES = 256 * 1024  # about what one write is worth
 BATCH = 64  # values that are encoded in one call: beyond that it costs no less
@@ -37,11 +38,14 @@ def encode_pieces(head: ProtoMessage, tree: Tree, media: Media) -> Iterator[byte
 
 def _json_parts(before: bytes, tree: Tree) -> Iterator[bytes]:
     for name, part in tree.items():
-        yield b'%b"%b":' % (before, name.encode())
-        if isinstance(part, Mapping):
-            yield from _json_parts(b"{", part)
+        if isinstance(part, ProtoMessage):
+            yield before + json.encode(part)[1:-1]
         else:
-            yield from joined(batched(part, json.encode_many))
+            yield b'%b"%b":' % (before, name.encode())
+            if isinstance(part, Mapping):
+                yield from _json_parts(b"{", part)
+            else:
+                yield from joined(batched(part, json.encode_many))
         before = b","
     yield b"}"
 
@@ -64,6 +68,9 @@ def _protobuf_parts(
     for field in sorted(fields(cls), key=lambda field: field.number):
         part = tree.get(field.name)
         if part is None:
+            continue
+        if isinstance(part, ProtoMessage):
+            found.append(encode(part))
             continue
         assert field.message is not None, field
         tag = _varint(field.number << 3 | _LENGTH_DELIMITED)

@@ -14,7 +14,12 @@ LENGTH_DIGITS_MAX = 20  # a length of 64 bits
 
 def frame(record: bytes) -> bytes:
     """`record` with its length before it."""
-    return b"%d\n%b" % (len(record), record)
+    return length_line(len(record)) + record
+
+
+def length_line(record_bytes: int) -> bytes:
+    """What stands before a record of so many bytes."""
+    return b"%d\n" % record_bytes
 
 
 class Deframer:

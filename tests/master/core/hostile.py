@@ -437,7 +437,7 @@ class Hostile:
         if kind < 0.1:
             stream = StreamId(f"o{self._number()}")
             self._streams.append(stream)
-            return OperatorSubscribed(stream)
+            return OperatorSubscribed(request, stream)
         if kind < 0.15:
             return TeardownAsked(request, framework_id)
         if kind < 0.4:

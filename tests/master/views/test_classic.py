@@ -17,6 +17,7 @@ from tepui.master.core.views.questions import (
     HealthAsked,
     MetricsAsked,
     Question,
+    SubscribedAsked,
     question_of,
 )
 from tests.master.views.recorded import (
@@ -155,7 +156,7 @@ def test_health_has_no_body() -> None:
 
 def test_every_question_has_a_view() -> None:
     kinds = set(Question.__args__)
-    assert kinds == {*VIEWS, HealthAsked, MetricsAsked, CallAsked}
+    assert kinds == {*VIEWS, HealthAsked, MetricsAsked, CallAsked, SubscribedAsked}
     assert {type(question_of(path, {"framework_id": "f"})) for path in PARSERS} <= kinds
 
 

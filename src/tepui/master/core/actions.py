@@ -43,7 +43,10 @@ class AnswerFromSnapshot(Struct, frozen=True):
 
 
 class TakeSnapshot(Struct, frozen=True):
-    """Take a snapshot of the state now, when nothing that was decided is not yet durable."""
+    """Take a snapshot of the state now, when nothing that was decided is not yet durable.
+
+    What comes behind it in a step is about what changes later.
+    """
 
 
 class SendEvent(Struct, frozen=True):

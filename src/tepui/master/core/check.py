@@ -25,6 +25,8 @@ def check(state: State) -> None:
     linked = {agent.link: agent.id for agent in state.agents.values() if agent.link is not None}
     assert linked == state.agent_by_link
     assert not state.unregistered_links.keys() & (linked.keys() | state.closing_links)
+    assert not state.operators.keys() & state.operators_waiting.keys()
+    assert not state.takes_snapshot, "a snapshot is decided and not taken"
     assert len(state.timers) == _timers_wanted(state), "a timer is left over, or missing"
 
 

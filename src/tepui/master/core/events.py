@@ -51,10 +51,12 @@ class OperatorCallReceived(Struct, frozen=True):
 
 
 class OperatorSubscribed(Struct, frozen=True):
-    """An operator reads events from now on."""
+    """An operator wants to read events; `stream` begins once the request is answered with 200."""
 
+    request: RequestId
     stream: StreamId
     principal: str | None = None
+    accepted: Media = Media.JSON  # how the events shall be encoded
 
 
 class OperatorLeft(Struct, frozen=True):

@@ -6,6 +6,7 @@ Source: Mesos master/http.cpp; statuses and texts as a real master answers.
 
 from __future__ import annotations
 
+from tepui.base.names import StreamId
 from tepui.master.core import frameworks
 from tepui.master.core.actions import (
     Action,
@@ -41,11 +42,11 @@ __all__ = [
     "operator_left",
     "operator_subscribed",
     "snapshot_due",
+    "take_snapshot",
     "teardown_asked",
 ]
 
 Call = master.Call
-Event = master.Event
 
 OPERATORS_MAX = 1_000  # Mesos: --max_operator_event_stream_subscribers; the oldest makes room
 # Answers that look at more tasks, agents and so on are made from a snapshot: a thousand take 5 ms,
@@ -87,24 +88,26 @@ def operator_call_received(
 def operator_subscribed(
     state: State, event: OperatorSubscribed, now_ms: int, step: Effects
 ) -> None:
-    """The operator knows everything as it is now, and is sent what changes from now on."""
-    while len(state.operators) >= OPERATORS_MAX:
-        oldest = next(iter(state.operators))
-        state.timers.cancel(state.operators.pop(oldest))
-        step.then.append(EndStream(oldest))
-    subscribed = Event.Subscribed(
-        get_state=v1.state_of(state), heartbeat_interval_seconds=HEARTBEAT_INTERVAL_MS / 1000
-    )
-    message = Event(type=Event.Type.SUBSCRIBED, subscribed=subscribed)
-    step.then.append(SendEvent(event.stream, message))
-    step.then.append(SendEvent(event.stream, frameworks.OPERATOR_HEARTBEAT))
-    state.operators[event.stream] = state.timers.set(
-        now_ms + HEARTBEAT_INTERVAL_MS, HeartbeatDue(event.stream)
-    )
+    """The operator knows everything as it is now, and is sent what changes from now on.
+
+    When that is much, it waits for the next snapshot, and begins with that (`take_snapshot`).
+    """
+    while len(state.operators) + len(state.operators_waiting) >= OPERATORS_MAX:
+        _end_oldest(state, step)
+    question = questions.SubscribedAsked(event.accepted)
+    if reading.objects_count(state, question) > SNAPSHOT_ITEMS_MIN:
+        state.operators_waiting[event.stream] = None
+        kind = reading.content_type(question)
+        step.then.append(AnswerFromSnapshot(event.request, question, kind))
+        return
+    step.then.append(SendEvent(event.stream, v1.subscribed(state)))
+    _tell_from_now_on(state, event.stream, now_ms, step)
+    step.then.append(Answer(event.request, 200))
 
 
 def operator_left(state: State, event: OperatorLeft, now_ms: int, step: Effects) -> None:
-    """Nobody reads the stream any more."""
+    """Nobody reads the stream any more, or ever will."""
+    state.operators_waiting.pop(event.stream, None)
     state.timers.cancel(state.operators.pop(event.stream, None))
 
 
@@ -125,8 +128,37 @@ def asked(state: State, event: Asked, now_ms: int, step: Effects) -> None:
 
 
 def snapshot_due(state: State, event: SnapshotDue, now_ms: int, step: Effects) -> None:
-    """Those who wait are answered from how things are now."""
+    """Those who wait will be answered from how things are when this step has ended."""
+    state.takes_snapshot = True
+
+
+def take_snapshot(state: State, now_ms: int, step: Effects) -> None:
+    """If a snapshot is due it is taken, and who waits for it is told what changes from now on.
+
+    Nothing of this step may come behind: its changes are in the snapshot, for the state is what
+    the whole step has made of it when the shell acts. And all who wait here are served by this
+    snapshot, for the shell has acted on their AnswerFromSnapshot before.
+    """
+    if not state.takes_snapshot:
+        return
+    state.takes_snapshot = False
     step.then.append(TakeSnapshot())
+    for stream in state.operators_waiting:
+        _tell_from_now_on(state, stream, now_ms, step)
+    state.operators_waiting.clear()
+
+
+def _tell_from_now_on(state: State, stream: StreamId, now_ms: int, step: Effects) -> None:
+    step.then.append(SendEvent(stream, frameworks.OPERATOR_HEARTBEAT))
+    state.operators[stream] = state.timers.set(now_ms + HEARTBEAT_INTERVAL_MS, HeartbeatDue(stream))
+
+
+def _end_oldest(state: State, step: Effects) -> None:
+    """Those that are told already came first."""
+    oldest = next(iter(state.operators or state.operators_waiting))
+    state.operators_waiting.pop(oldest, None)
+    state.timers.cancel(state.operators.pop(oldest, None))
+    step.then.append(EndStream(oldest))
 
 
 def _read(state: State, request: RequestId, question: questions.Question, now_ms: int) -> Action:

@@ -219,6 +219,8 @@ class State(Struct):
     closing_links: set[LinkId] = field(default_factory=set)  # told to close, not closed yet
     framework_by_stream: dict[StreamId, FrameworkId] = field(default_factory=dict)
     operators: dict[StreamId, int] = field(default_factory=dict)  # streams to heartbeat timers
+    operators_waiting: dict[StreamId, None] = field(default_factory=dict)  # for the next snapshot
+    takes_snapshot: bool = False  # at the end of this step
     weights: dict[Role, float] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)  # as the operator gave them, for views
     throttled: dict[str, Queue] = field(default_factory=dict)  # by principal; "" is shared

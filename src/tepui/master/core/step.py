@@ -71,4 +71,5 @@ def step(state: State, events: Sequence[Event], now_ms: int) -> Step[Record, Act
     for event in events:
         HANDLERS[type(event)](state, event, now_ms, effects)
     offers.wake_allocation(state, now_ms)
+    operator.take_snapshot(state, now_ms, effects)  # of what all this has come to
     return effects

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
+from msgspec.structs import replace
+
 from tepui.base.names import StreamId
 from tepui.master.core.events import (
     OperatorCallReceived,
@@ -20,10 +22,10 @@ from tepui.master.daemon.put import Put
 from tepui.web.decoding import decoded
 from tepui.web.event_streams import EventStreams
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
-from tepui.web.http import Request, Response, Streaming, not_allowed, text
+from tepui.web.http import Filed, Request, Response, Streaming, not_allowed, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.requests import Requests
-from tepui.wire import master, media
+from tepui.wire import master, media, recordio
 from tepui.wire.errors import Malformed
 
 NANOSECONDS_OF_MS = 1_000_000
@@ -61,7 +63,7 @@ class OperatorApi:
                 return text(400, error)
             accepted = media.accepted(request.headers.get("accept"))
             if call.type is Call.Type.SUBSCRIBE:
-                return self._subscribe(request, accepted)
+                return await self._subscribe(request, accepted)
             if call.type in SHELL_CALLS:
                 answer = await self._here(call)
                 if answer is None:
@@ -80,12 +82,24 @@ class OperatorApi:
         except FileError as failed:
             return text(failed.status, failed.body)
 
-    def _subscribe(self, request: Request, accepted: media.Media) -> Streaming:
-        stream_id = StreamId(str(uuid4()))
-        self._put(OperatorSubscribed(stream_id, request.principal))
+    async def _subscribe(self, request: Request, accepted: media.Media) -> Response | Streaming:
+        """A stream of events, whose first comes from a snapshot if it is large."""
+        stream_id, principal = StreamId(str(uuid4())), request.principal
+        answered = self._requests.ask(
+            lambda number: self._put(
+                OperatorSubscribed(RequestId(number), stream_id, principal, accepted)
+            )
+        )
         stream = self._streams.open(
             stream_id, accepted, left=lambda: self._put(OperatorLeft(stream_id))
         )
+        answer = await answered
+        if isinstance(answer, Filed):
+            first = replace(answer, body=recordio.length_line(answer.file.size_bytes))
+            return Streaming(stream, accepted.value, first=first)
+        if answer.status != 200:
+            stream.client_left()  # which there never was; the core counts on it
+            return answer
         return Streaming(stream, accepted.value)
 
     async def _here(self, call: Call) -> Answer | None:

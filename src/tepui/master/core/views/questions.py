@@ -92,6 +92,12 @@ class CallAsked(Struct, frozen=True):
     accepted: Media = Media.JSON
 
 
+class SubscribedAsked(Struct, frozen=True):
+    """SUBSCRIBED, which the operator's stream of events begins with, in its encoding."""
+
+    accepted: Media = Media.JSON
+
+
 Question: TypeAlias = (
     HealthAsked
     | StateAsked
@@ -108,6 +114,7 @@ Question: TypeAlias = (
     | ExplainFrameworkAsked
     | ExplainTaskAsked
     | CallAsked
+    | SubscribedAsked
 )
 Query: TypeAlias = Mapping[str, str]
 

@@ -53,6 +53,8 @@ def render(state: State, question: questions.Question, now_ms: int) -> Iterator[
                 yield from v1.large_pieces(state, kind, accepted)
             else:
                 yield media.encode(v1.ANSWERERS[kind](state, now_ms), accepted)
+        case questions.SubscribedAsked(accepted=accepted):
+            yield from v1.subscribed_pieces(state, accepted)
         case _:
             value = VIEWS[type(question)](state, question, now_ms)
             if isinstance(value, Parts):
@@ -64,7 +66,7 @@ def render(state: State, question: questions.Question, now_ms: int) -> Iterator[
 def objects_count(state: State, question: questions.Question) -> int:
     """How many tasks, executors, offers, agents and frameworks must be looked at."""
     match question:
-        case questions.StateAsked() | questions.SummaryAsked():
+        case questions.StateAsked() | questions.SummaryAsked() | questions.SubscribedAsked():
             return _everything(state)
         case FrameworksAsked(framework_id=wanted):
             known = (state.frameworks, state.completed_frameworks)
@@ -89,7 +91,7 @@ def objects_count(state: State, question: questions.Question) -> int:
 def content_type(question: questions.Question) -> str:
     """The type of what `render` writes."""
     match question:
-        case questions.CallAsked(accepted=accepted):
+        case questions.CallAsked(accepted=accepted) | questions.SubscribedAsked(accepted=accepted):
             return accepted.value
         case questions.MetricsAsked(form=_Form.PROMETHEUS):
             return PROMETHEUS_TYPE

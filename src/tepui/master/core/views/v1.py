@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeAlias
 
 from tepui.master.core import messages, metrics
+from tepui.master.core.settings import HEARTBEAT_INTERVAL_MS
 from tepui.master.core.state import Framework, State
 from tepui.master.core.views import roles
 from tepui.resources.scalars import from_milli
@@ -20,9 +21,11 @@ from tepui.wire.message import ProtoMessage
 from tepui.wire.pieces import Tree, encode_pieces
 
 Call = master.Call
+Event = master.Event
 Response = master.Response
 Type = Response.Type
 Answerer: TypeAlias = Callable[[State, int], Response]
+_HEARTBEAT_INTERVAL_S = HEARTBEAT_INTERVAL_MS / 1000
 Lists: TypeAlias = Mapping[str, Iterable[ProtoMessage]]  # made while they are written
 
 
@@ -55,13 +58,32 @@ class WholeAgents(Response.GetAgents, frozen=True, kw_only=True):
 
 
 def state_of(state: State) -> Response.GetState:
-    """Everything: what SUBSCRIBED begins with."""
+    """Everything."""
     return Response.GetState(
         get_tasks=WholeTasks(**_in_full(_tasks(state))),
         get_executors=WholeExecutors(**_in_full(_executors(state))),
         get_frameworks=WholeFrameworks(**_in_full(_frameworks(state))),
         get_agents=WholeAgents(**_in_full(_agents(state))),
     )
+
+
+def subscribed(state: State) -> Event:
+    """The event that an operator's stream begins with."""
+    return Event(
+        type=Event.Type.SUBSCRIBED,
+        subscribed=Event.Subscribed(
+            get_state=state_of(state), heartbeat_interval_seconds=_HEARTBEAT_INTERVAL_S
+        ),
+    )
+
+
+def subscribed_pieces(state: State, accepted: Media) -> Iterator[bytes]:
+    """The same, encoded."""
+    interval = Event.Subscribed(heartbeat_interval_seconds=_HEARTBEAT_INTERVAL_S)
+    tree: Tree = {
+        "subscribed": {"get_state": _state(state), "heartbeat_interval_seconds": interval}
+    }
+    return encode_pieces(Event(type=Event.Type.SUBSCRIBED), tree, accepted)
 
 
 def _in_full(lists: Lists) -> dict[str, Any]:  # the lists of the message with these names
