@@ -31,8 +31,11 @@ class Events:
             lambda: self.ended.append("over"), overflow_record=b"slow", bytes_max=BYTES_MAX
         )
         self.file: SharedFile = shared(CONTENT)
+        self.client: Client | None = None
 
     def handle(self, request: Request) -> Answer:
+        assert self.client is not None
+        self.client.connection.pause_writing()
         first = Filed(file=self.file, body=b"<", after=b">")
         return Streaming(self.stream, "application/json", first=first)
 
@@ -42,8 +45,7 @@ class Events:
         routes.add("/events", self.handle)
 
         async def run(site: Site) -> None:
-            client = Client(site)
-            client.connection.pause_writing()
+            self.client = client = Client(site)
             client.send(ASKING)
             await turns()
             await act(site, client)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import msgspec
+
 from tepui.base.errors import Refused
 from tepui.base.names import FrameworkId, TaskId
-from tepui.master.core.events import Asked, KillAsked, RequestId, TeardownAsked
+from tepui.master.core.events import (
+    Asked,
+    KillAsked,
+    OperatorCallReceived,
+    RequestId,
+    TeardownAsked,
+)
 from tepui.master.core.views.questions import PARSERS, question_of, teardown_of
 from tepui.master.daemon.put import Put
 from tepui.web.http import Handler, Request, Response, not_allowed, text, with_jsonp
 from tepui.web.requests import Requests
-from tepui.wire import mesos
+from tepui.wire import json, master, mesos
 
 # In Mesos these can be changed as well: whoever tries is not to believe that it was done.
-WRITABLE = ("quota", "weights", "maintenance/schedule")
+WRITABLE = ("quota", "maintenance/schedule")
 
 
 class Classic:
@@ -38,6 +46,8 @@ class Classic:
 
     def _asking(self, name: str) -> Handler:
         async def handle(request: Request) -> Response:
+            if name == "weights" and request.method == "PUT":
+                return await self._set_weights(request)
             if name in WRITABLE and request.method not in ("GET", "HEAD"):
                 said = f"{request.method} /{name} is not supported by this master"
                 return text(501, said)
@@ -83,6 +93,21 @@ class Classic:
         framework_id, task_id = FrameworkId(form["framework_id"]), TaskId(form["task_id"])
         return await self._requests.ask(
             lambda number: self._put(KillAsked(RequestId(number), framework_id, task_id))
+        )
+
+    async def _set_weights(self, request: Request) -> Response:
+        """UPDATE_WEIGHTS by its older name: the body is the list of weights."""
+        try:
+            infos = msgspec.json.decode(request.body)
+        except msgspec.DecodeError as error:
+            return text(400, f"Failed to parse update weights request JSON: {error}")
+        update = json.decode(
+            master.Call.UpdateWeights, msgspec.json.encode({"weight_infos": infos})
+        )
+        call = master.Call(type=master.Call.Type.UPDATE_WEIGHTS, update_weights=update)
+        principal = request.principal
+        return await self._requests.ask(
+            lambda number: self._put(OperatorCallReceived(RequestId(number), call, principal))
         )
 
     async def _ask(self, name: str, query: dict[str, str]) -> Response:
