@@ -54,6 +54,9 @@ DRAIN_S: Final = 60.0  # for tasks to end once the hostile client has gone
 FILES_S: Final = 30.0  # for the daemons to notice closed connections
 FILES_MORE: Final = 40  # connections of good clients come and go
 STALL_S: Final = 10.0  # some task ends at least so often
+# Whoever may subscribe has a share: hundreds of frameworks that sit on their offers leave little to
+# others, whatever the master does. Against them there are roles, quota and authentication.
+SHARING: Final = frozenset(("frameworks", "hoarder"))
 AGENTS_WAIT_S: Final = 60.0
 SAMPLE_S: Final = 1.0
 BREAKS_S: Final = 2.0  # between two links that are broken
@@ -220,7 +223,7 @@ class Soak:
         for daemon in self._daemons:
             phase.memory[daemon.name] = pss_bytes(daemon.process.pid)
             phase.files[daemon.name] = files_of(daemon)
-        if phase.stall_s > STALL_S:
+        if phase.stall_s > STALL_S and kind not in SHARING:
             self.ledger.fault(f"{kind}: no task ended for {phase.stall_s:.1f} s")
         print(row_of(phase), flush=True)
         for fault in self.ledger.faults[self._told :]:

@@ -71,7 +71,7 @@ def test_removed_agent_takes_its_holdings_and_filters_along() -> None:
     allocator.remove_agent(declined.agent_id)
     check(allocator)
     assert allocator.allocation(framework_id) == {}
-    assert allocator.filters.in_force == 0
+    assert allocator.expiry.in_force == 0
     assert allocator.cluster.totals == {}
     give_back(allocator, kept, refuse_ms=5000)  # what comes late changes nothing
     assert allocator.next_due_ms() is None
@@ -155,7 +155,7 @@ def test_removed_framework_keeps_what_it_holds_until_recovered() -> None:
     assert offered(allocator) == []
     give_back(allocator, grant, refuse_ms=5000)
     assert offered(allocator) == [("f2", "a1")]
-    assert allocator.filters.in_force == 0
+    assert allocator.expiry.in_force == 0
 
 
 def test_disconnected_framework_gets_no_offers() -> None:
@@ -176,7 +176,7 @@ def test_framework_gains_and_loses_roles() -> None:
     allocator.update_framework(framework_id, terms("web"))
     check(allocator)
     give_back(allocator, grant, refuse_ms=5000)  # of a role it no longer has: no filter
-    assert allocator.filters.in_force == 0
+    assert allocator.expiry.in_force == 0
     (grant,) = grants(allocator)
     assert grant.role == "web"
     allocator.update_framework(framework_id, terms())

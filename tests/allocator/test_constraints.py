@@ -166,7 +166,7 @@ def test_changed_attributes_hold_at_once_and_end_filters() -> None:
     moved = type(other)(hostname=other.hostname, attributes=parse_attributes("rack:r2"))
     allocator.update_agent(AgentId("a1"), terms=moved)
     assert offered(allocator) == [("f1", "a1")]
-    assert allocator.filters.in_force == 0
+    assert allocator.expiry.in_force == 0
 
 
 NOT_VALID = "Offer constraints are not valid: "

@@ -1,10 +1,10 @@
-"""Declined offers, suppressed and revived roles."""
+"""Filter offers, suppressed and revived roles."""
 
 from __future__ import annotations
 
 from tepui.allocator import Allocator, check
-from tepui.allocator.declines import FILTERS_PER_AGENT_MAX
-from tepui.allocator.filters import REFUSE_MS_MAX, STALE_MIN
+from tepui.allocator.expiry import REFUSE_MS_MAX, STALE_MIN
+from tepui.allocator.filters import FILTERS_PER_AGENT_MAX
 from tepui.base.names import AgentId, FrameworkId, Role
 from tepui.resources import Resources
 from tests.allocator.kit import AGENT, agent, framework, give_back, grants, offered, terms
@@ -167,13 +167,13 @@ def test_filters_of_one_agent_are_merged() -> None:
     (grant,) = grants(allocator)
     give_back(allocator, grant, part="cpus:1;mem:64", refuse_ms=9000)
     give_back(allocator, grant, part="cpus:1;mem:64", refuse_ms=5000)  # says less
-    assert allocator.filters.in_force == 1
+    assert allocator.expiry.in_force == 1
     give_back(allocator, grant, part="cpus:2;mem:64", refuse_ms=9000)  # says more
-    assert allocator.filters.in_force == 1
+    assert allocator.expiry.in_force == 1
     for shorter_ms in range(10):  # larger, but ending earlier
         part = f"cpus:1;mem:{100 + shorter_ms}"
         give_back(allocator, grant, part=part, refuse_ms=8000 - shorter_ms)
-    assert allocator.filters.in_force <= FILTERS_PER_AGENT_MAX
+    assert allocator.expiry.in_force <= FILTERS_PER_AGENT_MAX
 
 
 def test_filters_that_were_cleared_do_not_pile_up() -> None:
@@ -215,7 +215,7 @@ def test_longer_filter_outlives_a_larger_one() -> None:
     give_back(allocator, grant, part="cpus:1;mem:64", refuse_ms=9000)
     give_back(allocator, grant, part="cpus:1;mem:64", refuse_ms=500)
     give_back(allocator, grant, part="cpus:2;mem:64", refuse_ms=1000)
-    assert allocator.filters.in_force == 2
+    assert allocator.expiry.in_force == 2
     (rest,) = grants(allocator)
     give_back(allocator, rest, part="cpus:1;mem:64")
     assert offered(allocator, 8999) == []
@@ -244,4 +244,4 @@ def test_framework_that_disconnects_has_no_filters_left_to_end() -> None:
     allocator, framework_id = one()
     allocator.deactivate_framework(framework_id)
     assert allocator.next_due_ms() is None
-    assert allocator.filters.in_force == 0
+    assert allocator.expiry.in_force == 0

@@ -249,14 +249,14 @@ def test_reads_keep_their_order_and_others_overtake_them(monkeypatch: pytest.Mon
         async def save(records: list[str]) -> None:
             raise AssertionError("nothing is saved")
 
-        monkeypatch.setattr(loop_module, "READS_MAX", 2)
-        monkeypatch.setattr(loop_module, "READS_WAITING_MAX", 3)
+        monkeypatch.setattr(loop_module, "SLOW_MAX", 2)
+        monkeypatch.setattr(loop_module, "SLOW_WAITING_MAX", 3)
         loop = CoreLoop[object, str, str](
             step=step,
             save=save,
             act=lambda actions: None,
             next_ms=lambda: None,
-            is_read=lambda event: isinstance(event, int),
+            slow_lane=lambda event: "ints" if isinstance(event, int) else None,
         )
         for event in (1, 2, 3, "call"):
             loop.put(event)

@@ -19,12 +19,12 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
-from tepui.agent.core.check import check as check_agent
+from tepui.agent.core.invariants import check as check_agent
 from tepui.agent.daemon.main import AgentDaemon
 from tepui.agent.daemon.options import AgentOptions
 from tepui.base import loop as base_loop
 from tepui.base import tasks as base_tasks
-from tepui.master.core.check import check as check_master
+from tepui.master.core.invariants import check as check_master
 from tepui.master.daemon.main import MasterDaemon
 from tepui.master.daemon.options import MasterOptions
 from tepui.wire import json, link, mesos, scheduler

@@ -207,7 +207,7 @@ def test_a_flood_on_a_link_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyP
 def test_a_link_tells_so_much_in_a_turn() -> None:
     async def scenario() -> None:
         told: list[object] = []
-        links = agent_link.Links(told.append, lambda: 0, lambda _: None)
+        links = agent_link.SharedByLinks(told.append, lambda: 0, lambda _: None)
         transport = FakeTransport()
         one = agent_link.AgentLink(cast(Any, 1), links)
         one.connection_made(transport)
@@ -228,7 +228,7 @@ def test_while_the_core_has_much_before_it_links_are_not_read() -> None:
     async def scenario() -> None:
         told: list[object] = []
         waiting = agent_link.CORE_WAITING_MAX
-        links = agent_link.Links(told.append, lambda: waiting, lambda _: None)
+        links = agent_link.SharedByLinks(told.append, lambda: waiting, lambda _: None)
         transport = FakeTransport()
         one = agent_link.AgentLink(cast(Any, 1), links)
         one.connection_made(transport)

@@ -28,7 +28,6 @@ from tepui.master.core.actions import (
     SendEvent,
     SendToAgent,
 )
-from tepui.master.core.check import check
 from tepui.master.core.events import (
     Asked,
     CallReceived,
@@ -43,6 +42,7 @@ from tepui.master.core.events import (
     SubscribeReceived,
     TeardownAsked,
 )
+from tepui.master.core.invariants import check
 from tepui.master.core.settings import Settings
 from tepui.master.core.state import Framework, State, new
 from tepui.master.core.step import step

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from tepui.base.names import AgentId
-from tepui.master.core.check import check
+from tepui.master.core.invariants import check
 from tepui.sim import faults
 from tepui.sim.run import failure_of
 from tepui.sim.world import World

@@ -433,6 +433,7 @@ def test_all_together_hold_parts_of_requests_up_to_a_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reader_module, "HELD_BYTES_MAX", 100)
+    monkeypatch.setattr(reader_module, "HELD_ALWAYS_BYTES", 0)
 
     async def act(site: Site) -> None:
         first, second, third = Client(site), Client(site), Client(site)
@@ -448,6 +449,46 @@ def test_all_together_hold_parts_of_requests_up_to_a_limit(
         assert statuses(await fourth.read()) == [200]
 
     play(Handlers().site(), act)
+
+
+def test_small_bodies_are_taken_whatever_the_others_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "HELD_BYTES_MAX", 100)
+    monkeypatch.setattr(reader_module, "HELD_ALWAYS_BYTES", 50)
+
+    async def act(site: Site) -> None:
+        large, small, other = Client(site), Client(site), Client(site)
+        large.send(post("/now", b"x" * 100)[:-1])
+        small.send(post("/now", b"x" * 50)[:-20])
+        small.send(b"x" * 20)
+        assert statuses(await small.read()) == [200]
+        other.send(post("/now", b"x" * 51))
+        assert statuses(await other.read()) == [503]
+
+    play(Handlers().site(), act)
+
+
+def test_a_large_body_is_held_until_its_request_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader_module, "HELD_BYTES_MAX", 100)
+    monkeypatch.setattr(reader_module, "HELD_ALWAYS_BYTES", 50)
+    monkeypatch.setattr(site_module, "HELD_ALWAYS_BYTES", 50)
+    handlers = Handlers()
+
+    async def act(site: Site) -> None:
+        first, second = Client(site), Client(site)
+        first.send(post("/later", b"x" * 60))
+        first.transport.abort()  # whoever answers has it all the same
+        await turns()
+        second.send(post("/now", b"x" * 60))
+        assert statuses(await second.read()) == [503]
+        handlers.waiting[0].set_result(text(200, "first"))
+        await turns()
+        third = Client(site)
+        third.send(post("/now", b"x" * 100))
+        assert statuses(await third.read()) == [200]
+
+    play(handlers.site(), act)
 
 
 def test_those_who_leave_most_unread_are_cut_off_when_all_leave_too_much(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,7 +14,7 @@ from msgspec import Struct
 
 from tepui.base.loop import Overloaded
 from tepui.web import snapshots as module
-from tepui.web.filed import SharedFile
+from tepui.web.filed import SharedFile, new_file
 from tepui.web.snapshots import Render, SnapshotFailed, Snapshots
 
 pytestmark = pytest.mark.real
@@ -250,5 +252,58 @@ def test_close_answers_those_who_wait_and_ends_the_child() -> None:
                 await answer
         with pytest.raises(Overloaded):
             desk.snapshots.ask(Asked("c"))
+
+    play(test)
+
+
+def open_files() -> set[str]:
+    """What is open in this process, but for the directory that is read to find out."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+    return found
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2])
+def test_no_file_and_no_child_is_left_when_there_are_too_few_files(
+    monkeypatch: pytest.MonkeyPatch, spare: int
+) -> None:
+    """Two answers need two files, and their child a third."""
+    fork = os.fork
+    children: list[int] = []
+
+    def forked() -> int:
+        children.append(fork())
+        return children[-1]
+
+    def too_few(made: Callable[..., int]) -> Callable[..., int]:
+        def new(*args: object) -> int:
+            nonlocal spare
+            if not spare:
+                raise OSError(errno.EMFILE, "Too many open files")
+            spare -= 1
+            return made(*args)
+
+        return new
+
+    async def test() -> None:
+        desk = Desk(repeat)
+        waiting = [desk.snapshots.ask(Asked(name)) for name in "ab"]
+        before = open_files()
+        with monkeypatch.context() as few:
+            few.setattr("tepui.web.snapshots.new_file", too_few(new_file))
+            few.setattr(os, "pidfd_open", too_few(os.pidfd_open))
+            few.setattr(os, "fork", forked)
+            desk.snapshots.take()
+        for one in waiting:
+            with pytest.raises(SnapshotFailed) as failed:
+                await one
+            assert failed.value.status == 503
+        assert open_files() <= before  # others may be gone by now
+        for pid in children:
+            with pytest.raises(ProcessLookupError):  # it is not even one that has ended
+                os.kill(pid, 0)
+        assert await desk.answer(Asked("c")) == b"c"
 
     play(test)

@@ -68,3 +68,27 @@ def test_lanes_that_wait_share_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         assert clock.done[4:] == ["a2", "b2"]
 
     asyncio.run(play())
+
+
+def test_work_that_fails_does_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[BaseException | None] = []
+
+    def fail() -> None:
+        raise RuntimeError("our own fault")
+
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failures.append(context.get("exception")))
+        clock, turns = Clock(monkeypatch), Turns()
+        turns.take("a", clock.work("a1", TURN_NS))
+        for work in (fail, clock.work("a2", TURN_NS), fail, clock.work("a3", TURN_NS)):
+            turns.take("a", work)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert clock.done == ["a1", "a2", "a3"]
+        turns.take("a", clock.work("a4"))
+        await asyncio.sleep(0)
+        assert clock.done[3:] == ["a4"]
+
+    asyncio.run(play())
+    assert len(failures) == 2

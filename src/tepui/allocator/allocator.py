@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from tepui.allocator.agents import Agent, scalars
 from tepui.allocator.clients import Client, Excludes
 from tepui.allocator.constraints import compile_constraints
-from tepui.allocator.filters import REFUSE_MS_MAX, Filters
+from tepui.allocator.expiry import REFUSE_MS_MAX, FilterExpiry
 from tepui.allocator.frameworks import Framework
 from tepui.allocator.matching import Rules, match_all, match_some
 from tepui.allocator.queue import Queue
@@ -57,7 +57,7 @@ class Allocator:
         self.agents: dict[AgentId, Agent] = {}
         self.frameworks: dict[FrameworkId, Framework] = {}
         self.clients: dict[FrameworkId, dict[Role, Client]] = {}
-        self.filters = Filters()
+        self.expiry = FilterExpiry()
         self.queue = Queue()
         self._region = region(domain)
         self._own_minimums = 0  # frameworks that have minimums of their own
@@ -86,7 +86,7 @@ class Allocator:
 
     def next_due_ms(self) -> int | None:
         """When `allocate` will have more to look at, though nothing else happens: a filter ends."""
-        return self.filters.next_due_ms()
+        return self.expiry.next_due_ms()
 
     def _offer(self, agent: Agent, clients: list[Client] | None, grants: list[Grant]) -> None:
         if clients is None:
@@ -102,7 +102,7 @@ class Allocator:
             self.queue.rest(agent)
 
     def _expire_filters(self, now_ms: int, ends_max: int) -> None:
-        for client, agent_id in self.filters.expire(now_ms, ends_max):
+        for client, agent_id in self.expiry.expire(now_ms, ends_max):
             if client.is_active and (agent := self.agents.get(agent_id)) is not None:
                 self.queue.wake_at(client, agent)
 
@@ -132,7 +132,7 @@ class Allocator:
         self.tree.discharge(client, scalars(resources))
         if refuse_ms and client.is_subscribed and self.frameworks[framework_id].is_active:
             until_ms = now_ms + min(refuse_ms, REFUSE_MS_MAX)
-            self.filters.install(client, agent_id, resources, until_ms)
+            self.expiry.install(client, agent_id, resources, until_ms)
         self._look_at(agent)
         self._forget_if_idle(client)
 
@@ -243,7 +243,7 @@ class Allocator:
     def _clear_filters_at(self, agent_id: AgentId) -> None:
         for clients in self.clients.values():
             for client in clients.values():
-                self.filters.clear_agent(client, agent_id)
+                self.expiry.clear_agent(client, agent_id)
 
     # Frameworks
 
@@ -276,7 +276,7 @@ class Allocator:
         self.frameworks[framework_id].is_active = False
         for client in self._clients_of(framework_id):
             self._set_activity(client)
-            self.filters.clear_client(client)
+            self.expiry.clear_client(client)
 
     def update_framework(self, framework_id: FrameworkId, terms: FrameworkTerms) -> None:
         """Offers follow `terms` from now on.
@@ -291,7 +291,7 @@ class Allocator:
             if client.role not in terms.roles:
                 self._unsubscribe(client)
             elif client.role in revived:
-                self.filters.clear_client(client)
+                self.expiry.clear_client(client)
         framework.adopt(terms)
         self._apply(framework_id, terms, excludes)
 
@@ -310,7 +310,7 @@ class Allocator:
         framework.suppressed -= concerned
         for role in sorted(concerned):
             client = self.clients[framework_id][role]
-            self.filters.clear_client(client)
+            self.expiry.clear_client(client)
             self._set_activity(client)
             self.queue.wake(client)
 
@@ -351,7 +351,7 @@ class Allocator:
 
     def _unsubscribe(self, client: Client) -> None:
         client.is_subscribed = False
-        self.filters.clear_client(client)
+        self.expiry.clear_client(client)
         self._set_activity(client)
         self._forget_if_idle(client)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tepui.allocator.declines import Declines
+from tepui.allocator.filters import Filters
 from tepui.allocator.shares import Leaf, Node
 from tepui.allocator.terms import AgentTerms, FrameworkTerms, Minimums
 from tepui.base.names import AgentId, FrameworkId, Role
@@ -21,8 +21,8 @@ class Client(Node):
     """
 
     __slots__ = (
-        "declines",
         "excludes",
+        "filters",
         "framework_id",
         "held",
         "is_picky",
@@ -43,7 +43,7 @@ class Client(Node):
         self.role: Role = leaf.role
         self.leaf = leaf
         self.held: dict[AgentId, Resources] = {}
-        self.declines = Declines()
+        self.filters = Filters()
         self.is_subscribed = False  # the framework is known and has this role
         self.excludes: Excludes | None = None
         self.minimums: Minimums | None = None  # its own, in place of the cluster's

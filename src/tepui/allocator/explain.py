@@ -104,7 +104,7 @@ def explain_role(
         elif reason is Reason.IN_USE:
             _keep_most(pile, agent.free.allocatable_to(role), wants)
         elif reason is Reason.DECLINED:
-            ends = [f.until_ms for f in client.declines.by_agent[agent.agent_id]]
+            ends = [f.until_ms for f in client.filters.by_agent[agent.agent_id]]
             pile.until_ms = min(ends if pile.until_ms is None else [pile.until_ms, *ends])
     return Funnel(
         framework_id=framework_id,

@@ -1,117 +1,95 @@
-"""The filters of all clients, in the order in which they end.
+"""What one framework in one role has declined, and until when (Mesos: RefusedOfferFilter).
 
-Each client keeps its own (see `declines`), so that reviving one, however much it has declined, is
-to drop them. Here is only when to look at which client next.
+A filter drops offers of one agent that are contained in what was declined: when more becomes free
+the framework is asked again. A filter ends by time, when the role is revived, and when the
+agent's attributes change.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from tepui.allocator.clients import Client
-from tepui.allocator.declines import Declined, Declines
+from msgspec import Struct
+
 from tepui.base.names import AgentId
 from tepui.resources import Resources
 
-REFUSE_MS_MAX = 365 * 24 * 3600 * 1000  # Mesos caps a filter at 365 days
-STALE_MIN = 1024  # looks in vain that may wait besides one for each client with filters
+FILTERS_PER_AGENT_MAX = 4  # of one framework in one role; beyond it the one that ends first goes
+STALE_MIN = 64  # filters gone before their time that may wait besides as many as are in force
+
+
+class Filter(Struct, frozen=True):
+    """Offers within `resources` are not made again before `until_ms`."""
+
+    resources: Resources
+    until_ms: int
 
 
 class Filters:
-    """When the next filter ends, and how many there are."""
+    """The filters of one client, by agent and by the time at which they end."""
+
+    __slots__ = ("_ends", "by_agent", "count")
 
     def __init__(self) -> None:
-        self._looks: list[tuple[int, int, Client]] = []
-        self._look_at: dict[Client, int] = {}  # the earliest look at each client with filters
-        self._number = 0
-        self.in_force = 0
+        self.by_agent: dict[AgentId, tuple[Filter, ...]] = {}
+        self.count = 0
+        self._ends: list[tuple[int, int, AgentId, Filter]] = []  # some may be gone already
 
-    def install(
-        self, client: Client, agent_id: AgentId, resources: Resources, until_ms: int
-    ) -> None:
-        """Offers of the agent within `resources` are dropped until `until_ms`."""
-        self._number += 1
-        before = client.declines.count
-        client.declines.add(agent_id, Declined(resources, until_ms), self._number)
-        self.in_force += client.declines.count - before
-        self._plan(client)
+    def add(self, agent_id: AgentId, new: Filter, number: int) -> None:
+        """`new` is in force, unless another says as much; those that say less are gone.
 
-    def expire(self, now_ms: int, ends_max: int) -> list[tuple[Client, AgentId]]:
-        """At most `ends_max` filters that ended by `now_ms` are gone; whom they concerned."""
-        ended: list[tuple[Client, AgentId]] = []
-        while len(ended) < ends_max and self._looks and self._looks[0][0] <= now_ms:
-            at_ms, _, client = heappop(self._looks)
-            if self._look_at.get(client) != at_ms:
-                continue
-            del self._look_at[client]
-            declines = client.declines
-            while len(ended) < ends_max:
-                due_ms = declines.next_due_ms()
-                if due_ms is None or due_ms > now_ms:
-                    break
-                ended.append((client, declines.end_first()))
-                self.in_force -= 1
-            self._plan(client)
-        return ended
-
-    def next_due_ms(self) -> int | None:
-        """When to look next: not after a filter ends, and before it only if another is gone."""
-        while self._looks:
-            at_ms, _, client = self._looks[0]
-            if self._look_at.get(client) == at_ms:
-                return at_ms
-            heappop(self._looks)
-        return None
-
-    def clear_client(self, client: Client) -> None:
-        """`client` has declined nothing."""
-        self.in_force -= client.declines.count
-        client.declines = Declines()
-        self._look_at.pop(client, None)
+        `number` grows from filter to filter, so that those of one time end in order.
+        """
+        before = self.by_agent.get(agent_id, ())
+        if any(o.until_ms >= new.until_ms and o.resources.contains(new.resources) for o in before):
+            return
+        kept = [
+            old
+            for old in before
+            if old.until_ms > new.until_ms or not new.resources.contains(old.resources)
+        ]
+        if len(kept) == FILTERS_PER_AGENT_MAX:
+            kept.remove(min(kept, key=lambda old: old.until_ms))
+        self.by_agent[agent_id] = (*kept, new)
+        self.count += len(kept) + 1 - len(before)
+        heappush(self._ends, (new.until_ms, number, agent_id, new))
         self._compact()
 
-    def clear_agent(self, client: Client, agent_id: AgentId) -> None:
-        """`client` has declined nothing of this agent."""
-        before = client.declines.count
-        client.declines.remove_agent(agent_id)
-        self.in_force += client.declines.count - before
-        self._plan(client)
+    def remove_agent(self, agent_id: AgentId) -> None:
+        """Nothing of this agent is declined."""
+        self.count -= len(self.by_agent.pop(agent_id, ()))
+        self._compact()
 
-    def check(self, clients: list[Client]) -> None:
-        """The filters of `clients` are all there are, and will be looked at in time."""
-        assert self.in_force == sum(client.declines.count for client in clients)
-        looks = {(at_ms, client) for at_ms, _, client in self._looks}
-        for client in clients:
-            client.declines.check()
-            due_ms = client.declines.next_due_ms()
-            at_ms = self._look_at.get(client)
-            if due_ms is None:
-                assert at_ms is None
-            else:
-                assert at_ms is not None
-                assert at_ms <= due_ms
-                assert (at_ms, client) in looks
-        assert len(self._looks) <= 2 * len(self._look_at) + STALE_MIN
+    def next_due_ms(self) -> int | None:
+        """When the first filter ends, if there is one."""
+        while self._ends and not self._is_in_force(self._ends[0]):
+            heappop(self._ends)
+        return self._ends[0][0] if self._ends else None
 
-    def _plan(self, client: Client) -> None:
-        """The next look at `client` is no later than its next filter ends."""
-        due_ms = client.declines.next_due_ms()
-        if due_ms is None:
-            self._look_at.pop(client, None)
-            self._compact()
-            return
-        planned_ms = self._look_at.get(client)
-        if planned_ms is None or due_ms < planned_ms:
-            self._look_at[client] = due_ms
-            self._number += 1
-            heappush(self._looks, (due_ms, self._number, client))
-            self._compact()
+    def end_first(self) -> AgentId:
+        """The filter that ends first is gone; whose agent it was. There is one."""
+        assert self.next_due_ms() is not None
+        _, _, agent_id, ended = heappop(self._ends)
+        after = tuple([each for each in self.by_agent[agent_id] if each is not ended])
+        if after:
+            self.by_agent[agent_id] = after
+        else:
+            del self.by_agent[agent_id]
+        self.count -= 1
+        self._compact()
+        return agent_id
+
+    def check(self) -> None:
+        """Every filter in force will end, and not much else is kept."""
+        assert self.count == sum(map(len, self.by_agent.values()))
+        assert self.count == sum(map(self._is_in_force, self._ends))
+        assert len(self._ends) <= 2 * self.count + STALE_MIN
+        assert all(0 < len(each) <= FILTERS_PER_AGENT_MAX for each in self.by_agent.values())
+
+    def _is_in_force(self, end: tuple[int, int, AgentId, Filter]) -> bool:
+        return any(each is end[3] for each in self.by_agent.get(end[2], ()))
 
     def _compact(self) -> None:
-        if len(self._looks) > 2 * len(self._look_at) + STALE_MIN:
-            self._looks = [look for look in self._looks if self._is_planned(look)]
-            heapify(self._looks)
-
-    def _is_planned(self, look: tuple[int, int, Client]) -> bool:
-        at_ms, _, client = look
-        return self._look_at.get(client) == at_ms
+        if len(self._ends) > 2 * self.count + STALE_MIN:
+            self._ends = [end for end in self._ends if self._is_in_force(end)]
+            heapify(self._ends)

@@ -129,7 +129,7 @@ def offer_to(
         if not reaches(offer, minimums):
             return Reason.NOT_ENOUGH if offer is part else Reason.NOT_UNDERSTOOD
 
-    for declined in client.declines.by_agent.get(agent.agent_id, ()):
+    for declined in client.filters.by_agent.get(agent.agent_id, ()):
         # An offer that goes from one to the next is one object all the way.
         if declined.resources is offer or declined.resources.contains(offer):
             return Reason.DECLINED

@@ -23,9 +23,9 @@ Record = TypeVar("Record")
 Action = TypeVar("Action")
 
 WAITING_MAX = 200_000  # events; a shell that is told Overloaded answers 503 or closes the peer
-READS_WAITING_MAX = 20_000
+SLOW_WAITING_MAX = 1_000  # of a lane; at some milliseconds each nobody waits for more
 BATCH_MAX = 512  # events of one turn, so that sockets are read and flushed in between
-READS_MAX = 4  # of them those that only ask, for their answers may be long
+SLOW_MAX = 4  # besides, of each lane of those that only ask, for their answers may be long
 
 
 _ANCHOR_NS = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -52,9 +52,9 @@ class CoreLoop(Generic[Event, Record, Action]):
     - `next_ms()` says when the core wants to be called although nothing happened;
     - `refusable` are the events that peers can make any number of. Others, such as the end of a
       connection, are taken also when too many wait, for they cannot be said again;
-    - `is_read` says of an event that it only asks, and that its answer may take long. Reads keep
-      their order among themselves, and others overtake them, so that whoever asks much makes only
-      those wait who ask.
+    - `slow_lane` names a lane for an event that only asks, and whose answer may take long; None for
+      all others. The events of a lane keep their order, and others overtake them: whoever asks much
+      makes only those wait who ask on the same lane.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class CoreLoop(Generic[Event, Record, Action]):
         act: Callable[[list[Action]], None],
         next_ms: Callable[[], int | None],
         refusable: tuple[type, ...] = (object,),
-        is_read: Callable[[Event], bool] = lambda event: False,
+        slow_lane: Callable[[Event], str | None] = lambda event: None,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._step = step
@@ -73,10 +73,10 @@ class CoreLoop(Generic[Event, Record, Action]):
         self._act = act
         self._next_ms = next_ms
         self._refusable = refusable
-        self._is_read = is_read
+        self._slow_lane = slow_lane
         self._clock_ms = clock_ms
         self._waiting: deque[Event] = deque()
-        self._reads: deque[Event] = deque()
+        self._slow: dict[str, deque[Event]] = {}  # by lane; none is empty
         self._busy = False  # a turn is scheduled, or its save is under way
         self._closed = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -87,8 +87,9 @@ class CoreLoop(Generic[Event, Record, Action]):
     def put(self, event: Event) -> None:
         """Have `event` stepped soon. Raises Overloaded, and then nothing has changed."""
         waiting, limit = self._waiting, WAITING_MAX
-        if self._is_read(event):
-            waiting, limit = self._reads, READS_WAITING_MAX
+        lane = self._slow_lane(event)
+        if lane is not None:
+            waiting, limit = self._slow.setdefault(lane, deque()), SLOW_WAITING_MAX
         if len(waiting) >= limit and isinstance(event, self._refusable):
             raise Overloaded(f"{limit} events wait")
         waiting.append(event)
@@ -96,7 +97,7 @@ class CoreLoop(Generic[Event, Record, Action]):
 
     @property
     def waiting(self) -> int:
-        """How many events wait, those that only read left out."""
+        """How many events wait, those that only ask left out."""
         return len(self._waiting)
 
     def wake(self) -> None:
@@ -110,9 +111,10 @@ class CoreLoop(Generic[Event, Record, Action]):
             return
         try:
             batch = [
-                *_first(self._waiting, BATCH_MAX - min(len(self._reads), READS_MAX)),
-                *_first(self._reads, READS_MAX),
+                *_first(self._waiting, BATCH_MAX),
+                *(event for lane in self._slow.values() for event in _first(lane, SLOW_MAX)),
             ]
+            self._slow = {lane: waiting for lane, waiting in self._slow.items() if waiting}
             self._last_ms = max(self._last_ms, self._clock_ms())  # never backwards for a core
             effects = self._step(batch, self._last_ms)
             if effects.save:
@@ -135,7 +137,7 @@ class CoreLoop(Generic[Event, Record, Action]):
             return
         self._busy = False
         due_ms = self._next_ms()
-        if self._waiting or self._reads or (due_ms is not None and due_ms <= self._last_ms):
+        if self._waiting or self._slow or (due_ms is not None and due_ms <= self._last_ms):
             self.wake()
         elif due_ms != self._alarm_ms:
             self._set_alarm(due_ms)

@@ -9,6 +9,5 @@ FrameworkId = NewType("FrameworkId", str)
 ExecutorId = NewType("ExecutorId", str)
 TaskId = NewType("TaskId", str)
 OfferId = NewType("OfferId", str)
-ContainerId = NewType("ContainerId", str)
 Role = NewType("Role", str)
 StreamId = NewType("StreamId", str)  # the value of the header Mesos-Stream-Id

@@ -263,10 +263,6 @@ class Resources:
         """The part that one task has for itself."""
         return self.filter(lambda kind: not kind.shared)
 
-    def persistent_volumes(self) -> Resources:
-        """The volumes that outlive their tasks."""
-        return self.filter(lambda kind: kind.is_persistent_volume)
-
     # Changed
 
     def flatten(self) -> Resources:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 # What Mesos's llround answers on x86-64 for what does not fit: negative, so validation refuses it.
 UNREPRESENTABLE = -(2**63)
-MILLI_MAX = 2**63 - 1
 
 
 def milli(value: float) -> int:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tepui import MESOS_VERSION
 from tepui.agent.core import actions, events
-from tepui.agent.core.check import check
+from tepui.agent.core.invariants import check
 from tepui.agent.core.state import Settings, State
 from tepui.agent.core.step import step
 from tepui.base.ids import Uuids

@@ -1,7 +1,7 @@
 """One master, agents and frameworks under virtual time, with faults and invariants.
 
 Every decision is the production cores'; only time, the network and the containers are played.
-After each step of the master the invariants of `master.core.check` are asserted, and three that
+After each step of the master the invariants of `master.core.invariants` are asserted, and three that
 only a bystander can see: no acknowledged update is sent again, no task leaves a terminal state,
 nothing runs twice.
 """
@@ -16,8 +16,8 @@ from typing import TypeVar
 from tepui import MESOS_VERSION
 from tepui.base.names import StreamId
 from tepui.master.core import actions, events
-from tepui.master.core.check import check
 from tepui.master.core.events import LinkId, RequestId
+from tepui.master.core.invariants import check
 from tepui.master.core.settings import Settings
 from tepui.master.core.state import TERMINAL_STATES, new
 from tepui.master.core.step import step

@@ -75,7 +75,8 @@ class Connection(asyncio.Protocol):
         self._is_last = True
         if self._stream is not None:
             self._stream.end()  # a client that does not read either would keep it open for ever
-        return self._busy is not None and self._stream is None
+        is_unanswered = self._busy is not None or self._reader.is_ahead
+        return is_unanswered and self._stream is None
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it asks."""
@@ -95,6 +96,7 @@ class Connection(asyncio.Protocol):
             self._stream.client_left()
         if self._file is not None:
             self._file.left()
+            self._file = None  # it knows this connection, and that its request
 
     # What the site asks
 
@@ -124,7 +126,11 @@ class Connection(asyncio.Protocol):
         if unsent_bytes and now_s - self._unsent[1] > UNSENT_S:
             self._transport.abort()
         begun_s = self._reader.begun_s
-        if begun_s is not None and now_s - begun_s > REQUEST_READ_S and self.is_open:
+        if begun_s is None or not self.is_open:
+            return
+        if self._busy is not None:  # the rest of the next request is not read meanwhile
+            self._reader.begun_s = now_s
+        elif now_s - begun_s > REQUEST_READ_S:
             self._refuse(TOO_SLOW)
 
     def abort(self) -> None:
@@ -144,20 +150,27 @@ class Connection(asyncio.Protocol):
         if self._is_advancing:
             return
         self._is_advancing = True
+        try:
+            self._advance()
+        except BaseException:
+            self._transport.abort()  # our fault; nobody would answer this client any more
+            raise
+        finally:
+            self._is_advancing = False
+        self._pause_or_resume()
+
+    def _advance(self) -> None:
         while self._busy is None and self._is_writable and self.is_open:
-            if self._at < len(self._unread) or self._reader.has_whole:
+            if self._at < len(self._unread) or self._reader.is_ahead:
                 self._read()
-                if self.is_idle and self._at < len(
-                    self._unread
-                ):  # the others have their turn first
+                has_unread = self._at < len(self._unread)
+                if self.is_idle and has_unread:  # the others have their turn first
                     asyncio.get_running_loop().call_soon(self._go_on)
                     break
             else:
                 if self._is_last:
                     self._transport.close()
                 break
-        self._is_advancing = False
-        self._pause_or_resume()
 
     def _read(self) -> None:
         try:
@@ -165,11 +178,10 @@ class Connection(asyncio.Protocol):
         except NotServed as refusal:
             self._refuse(refusal.response)
             return
-        if self._reader.awaits_continue:
-            self._reader.awaits_continue = False
-            if request is None:
-                self._transport.write(_CONTINUE)
         if request is None:
+            if self._reader.awaits_continue:
+                self._reader.awaits_continue = False
+                self._transport.write(_CONTINUE)
             return
         if request.is_upgrade:
             self._upgrade(request, self._unread[self._at :])
@@ -192,7 +204,7 @@ class Connection(asyncio.Protocol):
 
     def _hold(self, size_bytes: int) -> bool:
         """Count bytes that wait here; False: all hold too many, and this client must go."""
-        if not self._site.held.add(size_bytes):
+        if not self._site.held.add(size_bytes, self._held_bytes):
             self._transport.abort()
             return False
         self._held_bytes += size_bytes
@@ -207,19 +219,22 @@ class Connection(asyncio.Protocol):
 
     def _upgrade(self, request: Request, behind: bytes) -> None:
         """Hand the connection over to the protocol that the request asks for."""
+        was_paused = bool(self._held_bytes)
         self._leave()
         name = request.headers["upgrade"].lower()
         protocol = self._site.upgrades[name](request.headers)
         head = f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {name}\r\n\r\n"
         self._transport.write(head.encode())
         self._transport.set_protocol(protocol)
+        if was_paused:
+            self._transport.resume_reading()
         protocol.connection_made(self._transport)
         if behind:
             protocol.data_received(behind)
 
     def _leave(self) -> None:
         self._site.closed(self)
-        self._reader.forget()
+        self._reader.end()
         self._drop_unread()
 
     # Answers
@@ -227,16 +242,24 @@ class Connection(asyncio.Protocol):
     def reply(self, answer: Answer | Awaitable[Answer]) -> None:
         """Answer the request that is under way."""
         if isinstance(answer, Response | Streaming):
-            self._write(answer)
+            self._write_or_abort(answer)
         else:
-            self._site.awaited(answer, self._answered)
+            body_bytes = 0 if self._busy is None else len(self._busy.body)
+            self._site.awaited(answer, self._answered, body_bytes)
 
     def _answered(self, waiting: asyncio.Future[Answer]) -> None:
         answer = self._site.result(waiting)
         if self.is_open:
-            self._write(answer)
+            self._write_or_abort(answer)
         elif isinstance(answer, Streaming):
             answer.stream.client_left()  # else it would collect events for nobody
+
+    def _write_or_abort(self, answer: Answer) -> None:
+        try:
+            self._write(answer)
+        except BaseException:
+            self._transport.abort()  # our fault; this client would wait for ever
+            raise
 
     def _write(self, answer: Answer) -> None:
         request = self._busy
@@ -280,6 +303,7 @@ class Connection(asyncio.Protocol):
         lines.append(f"Content-Type: {answer.content_type}\r\nTransfer-Encoding: chunked\r\n\r\n")
         self._transport.write("".join(lines).encode("latin-1"))
         self._stream = answer.stream
+        self._reader.forget()  # nor is a request that had begun too slow
         if self._held_bytes:  # nobody listens to what comes, but its end is to be heard
             self._transport.resume_reading()
         self._drop_unread()
@@ -301,7 +325,6 @@ class Connection(asyncio.Protocol):
     def _refuse(self, refusal: Response) -> None:
         """Answer this, and end: what follows is no request."""
         self._is_dropping = True
-        self._reader.forget()
         self._transport.writelines(
             [
                 head_of(refusal, self._site.date, keeps_alive=False),
@@ -312,7 +335,10 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Close; but a client that still sends would lose the answer by our reset."""
+        self._reader.forget()
         still_sends = bool(self._drop_unread()) or self._is_dropping
+        if not self.is_open:
+            return
         if not still_sends or not self._transport.can_write_eof():
             self._transport.close()
             return

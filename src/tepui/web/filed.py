@@ -1,7 +1,7 @@
 """Answers whose body lies in a file without a name, which several clients may read at once.
 
 A piece is read when the client has taken the one before, so that a client that reads slowly holds
-a piece of memory and not the whole. One that takes nothing is cut off like any other (`server.py`).
+a piece of memory and not the whole. One that takes nothing is cut off like any other (`connection.py`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ import httptools
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, text
 
 HEADERS_BYTES_MAX: Final = 64 * 1024  # the request line and all header lines
-HELD_BYTES_MAX: Final = 512 * 1024 * 1024  # parts of requests, of all connections together
+HELD_BYTES_MAX: Final = 512 * 1024 * 1024  # bodies and parts of requests, of all together
+HELD_ALWAYS_BYTES: Final = 64 * 1024  # each may hold so much, whatever the others hold
 
 TOO_LARGE: Final = text(413, f"The body is larger than {BODY_BYTES_MAX} bytes")
 TOO_MANY_BODIES: Final = text(503, "Too many requests with large bodies are under way")
@@ -39,17 +40,21 @@ class NotServed(Exception):
 
 
 class Held:
-    """How many bytes of requests that are not whole, or not parsed, all connections hold."""
+    """How many bytes of requests that are not whole, parsed or answered all connections hold."""
 
     def __init__(self) -> None:
         self._bytes = 0
 
-    def add(self, size_bytes: int) -> bool:
-        """Hold so many more; False: all hold too many already."""
-        if self._bytes + size_bytes > HELD_BYTES_MAX:
+    def add(self, size_bytes: int, own_bytes: int) -> bool:
+        """Hold so many more; False: all hold too many, and who has `own_bytes` not a little."""
+        if self._bytes + size_bytes > HELD_BYTES_MAX and own_bytes + size_bytes > HELD_ALWAYS_BYTES:
             return False
         self._bytes += size_bytes
         return True
+
+    def keep(self, size_bytes: int) -> None:
+        """Hold so many that are here already; whoever comes next is refused."""
+        self._bytes += size_bytes
 
     def drop(self, size_bytes: int) -> None:
         """Hold them no more."""
@@ -84,48 +89,73 @@ class RequestReader:
         Without a request what is behind is to be read in a later turn of the loop: a body in tiny
         chunks costs much. With one that `is_upgrade`, it is of another protocol.
         """
-        while at < len(data) and not self._whole:
+        while at < len(data) and not self._whole and self._refusal is None:
             end = at + self._portion_bytes(data, at)
             piece = data if at == 0 and end >= len(data) else data[at:end]
-            at += len(piece)
-            if not self._in_body:
+            if not self._in_body or self._rest_bytes is None:
                 self._head_bytes += len(piece)
                 if self._head_bytes > HEADERS_BYTES_MAX:  # before the parser keeps it
                     raise NotServed(HEADERS_TOO_LARGE)
             try:
-                self._parser.feed_data(piece)
-            except httptools.HttpParserUpgrade as upgrade:
-                at -= len(piece) - upgrade.args[0]
-                if self._whole[0].is_upgrade:
-                    break
-                head = self._without_upgrade()
-                self._parser.feed_data(head)
+                at += self._feed(piece)
             except httptools.HttpParserError:
-                raise NotServed(self._refusal or NOT_HTTP) from None
+                at += len(piece)
+                self._failed()
             if self._in_body and self._rest_bytes is None:
                 break
-        return self._whole.popleft() if self._whole else None, at
+        if self._whole:
+            return self._whole.popleft(), at
+        if self._refusal is not None:
+            raise NotServed(self._refusal)
+        return None, at
 
     @property
-    def has_whole(self) -> bool:
-        """A request is whole before more is read: what was parsed at once held several.
+    def is_ahead(self) -> bool:
+        """There is something to read without more data: what was parsed at once held several.
 
-        That is so when the end of a head, or of a body in chunks, came together with others.
+        That is so when the end of a body in chunks came together with others.
         """
-        return bool(self._whole)
+        return bool(self._whole) or self._refusal is not None or self.awaits_continue
 
     def forget(self) -> None:
-        """The connection ends: nothing is held any more."""
-        self.begun_s = None
+        """No further request is answered: nothing is held any more."""
+        self.begun_s = self._refusal = None
+        self.awaits_continue = False
         self._whole.clear()
         self._drop_body()
+
+    def end(self) -> None:
+        """The connection is gone: nothing is read any more."""
+        self.forget()
+        del self._parser  # it holds this object and what it was fed, until a collection comes
 
     def _portion_bytes(self, data: bytes, at: int) -> int:
         """How much to parse at once, so that it holds one request at most."""
         if not self._in_body:
+            if self.begun_s is not None:  # the end of the head may have come in part
+                line = data.find(b"\n", at, at + 3)
+                if line >= 0:
+                    return line + 1 - at
             end = data.find(b"\r\n\r\n", at)
             return end + 4 - at if end >= 0 else len(data) - at
         return _CHUNKED_FEED_BYTES if self._rest_bytes is None else self._rest_bytes
+
+    def _feed(self, piece: bytes) -> int:
+        """Parse the piece; how much of it was: behind an upgrade it is of another protocol."""
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._whole[-1].is_upgrade:
+                head = self._without_upgrade()  # which makes a new parser
+                self._parser.feed_data(head)
+            parsed_bytes: int = upgrade.args[0]
+            return parsed_bytes
+        return len(piece)
+
+    def _failed(self) -> None:
+        """What the parser was given is no request, unless it was us who stopped it."""
+        if self._refusal is None:
+            self._refusal = NOT_HTTP
 
     def _without_upgrade(self) -> bytes:
         """The head of the request that asks for an upgrade that there is none to, without that.
@@ -134,11 +164,12 @@ class RequestReader:
         clients offer HTTP/2 with any request (RFC 7540, section 3.2), and mean it as an offer.
         """
         method = self._parser.get_method().decode("ascii")
+        version = self._parser.get_http_version()
         self._parser = httptools.HttpRequestParser(self)
         if method == "CONNECT":  # which is the same to llhttp; but it has no body, and is whole
             return b"\r\n"
-        self._whole.clear()
-        lines = [f"{method} {self._url.decode('latin-1')} HTTP/1.1"]
+        self._whole.pop()
+        lines = [f"{method} {self._url.decode('latin-1')} HTTP/{version}"]
         lines += [f"{name}: {self._headers[name]}" for name in self._headers if name != "upgrade"]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
@@ -154,6 +185,8 @@ class RequestReader:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return  # a trailer is no header: who looked at those has not seen it
         self._headers[name.lower().decode("latin-1")] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -168,10 +201,12 @@ class RequestReader:
         self._head_bytes = 0
         self._in_body = self._rest_bytes != 0
         if self._in_body and "expect" in headers:
-            self.awaits_continue = headers["expect"].lower() == "100-continue"
+            is_known = headers["expect"].lower() == "100-continue"
+            self.awaits_continue = is_known and self._parser.get_http_version() != "1.0"
 
     def on_body(self, body: bytes) -> None:
-        if not self._held.add(len(body)):
+        self._head_bytes = 0  # between pieces of a body, and behind it, as much as in a head
+        if not self._held.add(len(body), len(self._body)):
             self._stop(TOO_MANY_BODIES)
         if not self._body:
             self._body = body  # as nearly always: it came in one piece
@@ -201,7 +236,8 @@ class RequestReader:
             )
         )
         self._drop_body()
-        self._in_body = False
+        self._head_bytes = 0
+        self._in_body = self.awaits_continue = False
         self.is_head = False
         self.begun_s = None
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Struct
 
 from tepui.web.http import Handler, Request
 
 Lane = Callable[[Request], str]
+
+_SUFFIX: Final = ".json"  # of the names of Mesos before 0.20
 
 
 class Route(Struct, frozen=True):
@@ -24,6 +27,7 @@ class Routes:
     def __init__(self, prefixes: tuple[str, ...] = ()) -> None:
         self._routes: dict[str, Route] = {}
         self._prefixes = prefixes  # e.g. "/master", which may stand before every route
+        self._chars_max = 0  # of a path that is a route
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -34,6 +38,7 @@ class Routes:
         """Serve `path` (`""` is the root) and what lies below it."""
         assert path not in self._routes, path
         self._routes[path] = Route(handler, lane)
+        self._chars_max = max(self._chars_max, len(path) + len(_SUFFIX))
 
     def find(self, path: str) -> tuple[Route, str] | None:
         """The route of `path` and what remains of it; None: nobody serves it."""
@@ -53,12 +58,14 @@ class Routes:
 
     def _longest(self, path: str) -> tuple[Route, str] | None:
         head = path
+        if len(path) > self._chars_max:  # no longer one is a route, however many segments it has
+            head = path[: max(0, path.rfind("/", 0, self._chars_max + 1))]
         while True:
             route = self._routes.get(head)
-            if route is None and head.endswith(".json"):  # the names of Mesos before 0.20
-                route = self._routes.get(head[: -len(".json")])
+            if route is None and head.endswith(_SUFFIX):
+                route = self._routes.get(head[: -len(_SUFFIX)])
             if route is not None:
                 return route, path[len(head) :]
             if not head:
                 return None
-            head = head[: head.rfind("/")]
+            head = head[: max(0, head.rfind("/"))]

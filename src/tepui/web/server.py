@@ -54,8 +54,8 @@ class WebServer:
             self._ticking.cancel()
 
     def _tick(self) -> None:
-        self.site.tick()
         self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+        self.site.tick()
 
 
 def listen(ip: str, port: int) -> socket.socket:

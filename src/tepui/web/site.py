@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
-from tepui.web.answering import answer, failed
+from tepui.web.answering import FAILED, answer, failed
 from tepui.web.connection import Connection
 from tepui.web.http import Answer, Request
-from tepui.web.reader import Held, RequestReader
+from tepui.web.reader import HELD_ALWAYS_BYTES, Held, RequestReader
 from tepui.web.routes import Routes
 from tepui.web.turns import Turns
 
@@ -117,21 +117,27 @@ class Site:
         self._turns.take(lane, handle)
 
     def awaited(
-        self, coming: Awaitable[Answer], then: Callable[[asyncio.Future[Answer]], None]
+        self,
+        coming: Awaitable[Answer],
+        then: Callable[[asyncio.Future[Answer]], None],
+        body_bytes: int,
     ) -> None:
-        """Call `then` when the answer is there."""
+        """Call `then` when the answer is there; until then the body of its request is held."""
         if isinstance(coming, asyncio.Future):  # whoever will answer holds it
-            coming.add_done_callback(then)
-            return
-        waiting = asyncio.ensure_future(coming)
-        self._tasks.add(waiting)  # the loop itself keeps weak references only
-        waiting.add_done_callback(self._tasks.discard)
+            waiting = coming
+        else:
+            waiting = asyncio.ensure_future(coming)
+            self._tasks.add(waiting)  # the loop itself keeps weak references only
+            waiting.add_done_callback(self._tasks.discard)
+        if body_bytes > HELD_ALWAYS_BYTES:
+            self.held.keep(body_bytes)
+            waiting.add_done_callback(lambda _: self.held.drop(body_bytes))
         waiting.add_done_callback(then)
 
     def result(self, waiting: asyncio.Future[Answer]) -> Answer:
         """The answer that was awaited."""
         if waiting.cancelled():
-            return failed(asyncio.CancelledError())
+            return FAILED  # the server ends, and with it whoever would have answered
         error = waiting.exception()  # not raised here: its traceback would hold `waiting`, and
         return waiting.result() if error is None else failed(error)  # that the error, for ever
 

@@ -152,7 +152,8 @@ class Snapshots:
     def _start(self, batch: list[_Waiting]) -> _Child:
         files: list[int] = []
         try:
-            files += [new_file("snapshot") for _ in batch]
+            for _ in batch:
+                files.append(new_file("snapshot"))
             began_s = time.monotonic()
             with warnings.catch_warnings():
                 # A child of a process with threads must not use what they hold: it does not.
@@ -161,12 +162,12 @@ class Snapshots:
             if pid == 0:
                 questions = [each.question for each in batch]
                 _be_child(self._render, questions, files, self._deadline_s)
+            child = _started(pid, batch, files)
         except OSError:
             for file in files:
                 os.close(file)
             raise
         log.debug("snapshot_taken fork_ms=%.1f", (time.monotonic() - began_s) * 1000)
-        child = _Child(pid, batch, files)
         loop = asyncio.get_running_loop()
         loop.add_reader(child.handle, self._ended, child)
         child.alarm = loop.call_later(self._deadline_s, self._too_late, child)
@@ -200,6 +201,16 @@ class Snapshots:
         if code != 0:
             log.error("snapshot_failed exit=%d late=%s", code, child.is_late)
         self._wake()
+
+
+def _started(pid: int, batch: list[_Waiting], files: list[int]) -> _Child:
+    """The child; when no descriptor is left to watch it by, it is no more. Raises OSError."""
+    try:
+        return _Child(pid, batch, files)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _be_child(

@@ -38,12 +38,12 @@ class RecordStream:
         self._pending_bytes = 0
         self._waited_bytes = 0  # that were kept until the head was out, and may still be unread
         self._flush_scheduled = False
-        self._over = asyncio.Event()
+        self._is_over = False
 
     @property
     def over(self) -> bool:
         """Nothing more can be sent."""
-        return self._over.is_set()
+        return self._is_over
 
     @property
     def pending_bytes(self) -> int:
@@ -56,7 +56,7 @@ class RecordStream:
         A client is too slow when it has not read what earlier turns sent; what one turn sends
         is bounded by more, and so is what was sent before the stream was attached.
         """
-        if self._over.is_set():
+        if self._is_over:
             return
         unread = 0 if self._transport is None else self._transport.get_write_buffer_size()
         begins = not self._flush_scheduled and self._transport is not None
@@ -80,7 +80,7 @@ class RecordStream:
 
     def end(self) -> None:
         """End the answer properly, after what was sent."""
-        if self._over.is_set():
+        if self._is_over:
             return
         self._flush()
         if self._transport is not None:
@@ -92,7 +92,7 @@ class RecordStream:
         self._transport = transport
         self._waited_bytes = self._pending_bytes
         self._flush()
-        if self._over.is_set():  # ended before its head was out
+        if self._is_over:  # ended before its head was out
             self._close(transport)
 
     @staticmethod
@@ -106,10 +106,6 @@ class RecordStream:
         """The connection is closed."""
         self._finish()
 
-    async def wait_over(self) -> None:
-        """Return when the stream is over."""
-        await self._over.wait()
-
     def _flush(self) -> None:
         self._flush_scheduled = False
         if not self._pending or self._transport is None:
@@ -120,7 +116,7 @@ class RecordStream:
         self._pending_bytes = 0
 
     def _finish(self) -> None:
-        self._over.set()
+        self._is_over = True
         if self._on_close is not None:
             on_close, self._on_close = self._on_close, None
             on_close()

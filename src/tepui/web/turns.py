@@ -40,12 +40,14 @@ class Turns:
 
     def _do(self, lane: str, work: Work) -> None:
         began_ns = time.perf_counter_ns()
-        work()
-        spent_ns = time.perf_counter_ns() - began_ns
-        self._spent_ns[lane] = self._spent_ns.get(lane, 0) + spent_ns
-        if not self._is_open:
-            self._is_open = True
-            asyncio.get_running_loop().call_soon(self._end_turn)
+        try:
+            work()
+        finally:  # what waits has its turn also after a failure
+            spent_ns = time.perf_counter_ns() - began_ns
+            self._spent_ns[lane] = self._spent_ns.get(lane, 0) + spent_ns
+            if not self._is_open:
+                self._is_open = True
+                asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         self._is_open = False

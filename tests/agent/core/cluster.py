@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from tepui.agent.core import events
 from tepui.agent.core.actions import Action, Note, SendToExecutor, SendToMaster
-from tepui.agent.core.check import check
-from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import Event
+from tepui.agent.core.invariants import check
 from tepui.agent.core.state import Settings, State
 from tepui.agent.core.step import step
 from tepui.base.ids import Uuids
@@ -63,7 +63,7 @@ class Agent:
         self.now_ms = until_ms
         return done
 
-    def _done(self, effects: AgentStep) -> list[Action]:
+    def _done(self, effects: Effects) -> list[Action]:
         check(self.state)
         assert effects.save == []
         return effects.then

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from tepui.master.core.actions import SendEvent, SendToAgent
-from tepui.master.core.check import check
+from tepui.master.core.invariants import check
 from tepui.master.core.settings import RateLimit, RateLimits, Settings
 from tepui.master.core.state import State, new
 from tepui.master.core.step import step

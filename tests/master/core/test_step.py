@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from tepui.master.core.check import check
 from tepui.master.core.events import Event, HeartbeatDue
+from tepui.master.core.invariants import check
 from tepui.master.core.step import HANDLERS
 from tests.master.world import World
 

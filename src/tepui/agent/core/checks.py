@@ -15,7 +15,7 @@ from msgspec import structs
 from tepui.agent.core import kills, probes, updates
 from tepui.agent.core.actions import RunCheck
 from tepui.agent.core.durations import seconds_to_ms
-from tepui.agent.core.effects import AgentStep, note
+from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.events import (
     CheckDue,
     CheckFailed,
@@ -42,7 +42,7 @@ def begin(
     executor: Executor,
     task: Task,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """The first probes are due after their delays."""
     command = executor.command
@@ -57,7 +57,7 @@ def begin(
         _schedule(state, framework, task, command.check, delay_ms, now_ms, health=False)
 
 
-def check_due(state: State, event: CheckDue, now_ms: int, step: AgentStep) -> None:
+def check_due(state: State, event: CheckDue, now_ms: int, step: Effects) -> None:
     found = _find(state, event.framework_id, event.task_id, health=event.health)
     if found is None:
         return
@@ -77,7 +77,7 @@ def check_due(state: State, event: CheckDue, now_ms: int, step: AgentStep) -> No
     step.then.append(RunCheck(watch.check_id, probe, timeout_ms))
 
 
-def check_finished(state: State, event: CheckFinished, now_ms: int, step: AgentStep) -> None:
+def check_finished(state: State, event: CheckFinished, now_ms: int, step: Effects) -> None:
     key = state.checks.pop(event.check_id, None)
     if key is None:
         return  # it was abandoned
@@ -140,7 +140,7 @@ def _health_checked(
     check: mesos.HealthCheck,
     outcome: Outcome,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     if _is_healthy(check, outcome):
         is_news = watch.initializing or watch.failures > 0
@@ -166,7 +166,7 @@ def _checked(
     check: mesos.CheckInfo,
     outcome: Outcome,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     result = empty_status(check)
     match outcome:
@@ -192,7 +192,7 @@ def _tell(
     task: Task,
     reason: mesos.TaskStatus.Reason,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
     *,
     healthy: bool | None = None,
     check_status: mesos.CheckStatusInfo | None = None,

@@ -16,7 +16,7 @@ from __future__ import annotations
 from tepui.agent.core import checks, lives, probes
 from tepui.agent.core.actions import LaunchContainer
 from tepui.agent.core.durations import to_ms
-from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.effects import Effects
 from tepui.agent.core.environment import environment_of, user_of
 from tepui.agent.core.events import CompletionTimeReached
 from tepui.agent.core.limits import limits_of
@@ -35,7 +35,7 @@ def launch(
     info: mesos.TaskInfo,
     role: str,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """The task is staging: its sandbox is being prepared."""
     assert info.command is not None
@@ -55,7 +55,7 @@ def launch(
 
 
 def start_container(
-    state: State, framework: Framework, executor: Executor, step: AgentStep
+    state: State, framework: Framework, executor: Executor, step: Effects
 ) -> None:
     """The sandbox is ready: the container is being launched."""
     task = task_of(framework, executor)
@@ -75,7 +75,7 @@ def start_container(
 
 
 def started(
-    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
 ) -> None:
     """The task is running, and its checks begin."""
     assert executor.command is not None
@@ -96,7 +96,7 @@ def exited(
     status: int,
     memory_exceeded: str | None,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """The process is gone: the terminal update says how, and the executor is over."""
     command = executor.command

@@ -6,14 +6,14 @@ from tepui.agent.core.actions import Action, Note, Record, SendToMaster
 from tepui.base.effects import Step
 from tepui.wire import link
 
-AgentStep = Step[Record, Action]
+Effects = Step[Record, Action]
 
 
-def send(step: AgentStep, message: link.FromAgent) -> None:
+def send(step: Effects, message: link.FromAgent) -> None:
     """Have the message sent to the master."""
     step.then.append(SendToMaster(message))
 
 
-def note(step: AgentStep, text: str, **fields: str) -> None:
+def note(step: Effects, text: str, **fields: str) -> None:
     """Have the fact logged."""
     step.then.append(Note(text, tuple(fields.items())))

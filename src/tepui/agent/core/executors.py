@@ -27,7 +27,7 @@ from tepui.agent.core.actions import (
     UpdateContainer,
 )
 from tepui.agent.core.allocated import allocated_executor, allocated_task
-from tepui.agent.core.effects import AgentStep, note, send
+from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.environment import environment_of, shutdown_grace_ms, user_of
 from tepui.agent.core.events import (
     ExecutorCalled,
@@ -57,7 +57,7 @@ NO_COMMAND = mesos.CommandInfo()
 
 
 def run_tasks(
-    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: AgentStep
+    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: Effects
 ) -> None:
     """The tasks are queued for their executor, which is launched when it is not there."""
     assert message.executor is not None
@@ -75,7 +75,7 @@ def run_tasks(
 
 
 def start_container(
-    state: State, framework: Framework, executor: Executor, step: AgentStep
+    state: State, framework: Framework, executor: Executor, step: Effects
 ) -> None:
     """The sandbox is ready: the container is being launched."""
     command = executor.info.command or NO_COMMAND
@@ -94,7 +94,7 @@ def start_container(
     )
 
 
-def started(state: State, executor: Executor, now_ms: int, step: AgentStep) -> None:
+def started(state: State, executor: Executor, now_ms: int, step: Effects) -> None:
     """The process runs; it may have subscribed already."""
     if executor.phase is Phase.LAUNCHING:
         executor.phase = Phase.REGISTERING
@@ -104,7 +104,7 @@ def started(state: State, executor: Executor, now_ms: int, step: AgentStep) -> N
 
 
 def registration_expired(
-    state: State, event: RegistrationExpired, now_ms: int, step: AgentStep
+    state: State, event: RegistrationExpired, now_ms: int, step: Effects
 ) -> None:
     executor = state.containers.get(event.container_id)
     if executor is None or executor.phase is not Phase.REGISTERING:
@@ -122,7 +122,7 @@ def registration_expired(
 # Shutting down
 
 
-def shut_down(state: State, executor: Executor, now_ms: int, step: AgentStep) -> None:
+def shut_down(state: State, executor: Executor, now_ms: int, step: Effects) -> None:
     """The executor is asked to end, and will be ended when it does not in time."""
     assert not executor.built_in
     match executor.phase:
@@ -145,7 +145,7 @@ def shut_down(state: State, executor: Executor, now_ms: int, step: AgentStep) ->
 
 
 def shutdown_grace_ended(
-    state: State, event: ShutdownGraceEnded, now_ms: int, step: AgentStep
+    state: State, event: ShutdownGraceEnded, now_ms: int, step: Effects
 ) -> None:
     if event.container_id in state.containers:
         step.then.append(DestroyContainer(event.container_id))
@@ -155,7 +155,7 @@ def shutdown_grace_ended(
 
 
 def executor_subscribed(
-    state: State, event: ExecutorSubscribed, now_ms: int, step: AgentStep
+    state: State, event: ExecutorSubscribed, now_ms: int, step: Effects
 ) -> None:
     """The stream begins with SUBSCRIBED, and what was queued follows."""
     found = _find(state, event.call)
@@ -198,7 +198,7 @@ def executor_subscribed(
     _deliver(state, framework, executor, step)
 
 
-def executor_called(state: State, event: ExecutorCalled, now_ms: int, step: AgentStep) -> None:
+def executor_called(state: State, event: ExecutorCalled, now_ms: int, step: Effects) -> None:
     """Any call but SUBSCRIBE is answered, and done. Its form was checked before."""
     if event.call.type is api.Call.Type.HEARTBEAT:  # those of Mesos's own library name nobody
         step.then.append(AnswerExecutor(event.request, 202, ""))
@@ -223,7 +223,7 @@ def executor_called(state: State, event: ExecutorCalled, now_ms: int, step: Agen
     step.then.append(AnswerExecutor(event.request, 202, ""))
 
 
-def executor_left(state: State, event: ExecutorLeft, now_ms: int, step: AgentStep) -> None:
+def executor_left(state: State, event: ExecutorLeft, now_ms: int, step: Effects) -> None:
     """The executor may come back; only its process's end ends it."""
     container_id = state.connections.pop(event.connection, None)
     executor = None if container_id is None else state.containers.get(container_id)
@@ -233,7 +233,7 @@ def executor_left(state: State, event: ExecutorLeft, now_ms: int, step: AgentSte
         executor.heartbeat_timer = None
 
 
-def heartbeat_due(state: State, event: HeartbeatDue, now_ms: int, step: AgentStep) -> None:
+def heartbeat_due(state: State, event: HeartbeatDue, now_ms: int, step: Effects) -> None:
     executor = state.containers.get(event.container_id)
     if executor is not None and executor.connection is not None:
         _send(executor, api.Event(type=api.Event.Type.HEARTBEAT), step)
@@ -241,7 +241,7 @@ def heartbeat_due(state: State, event: HeartbeatDue, now_ms: int, step: AgentSte
 
 
 def _launch(
-    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: AgentStep
+    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: Effects
 ) -> Executor:
     info = message.executor
     assert info is not None
@@ -267,7 +267,7 @@ def _refuse(
     executor: Executor,
     message: link.RunTasks,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """The executor ends: these tasks never ran (Mesos: slave.cpp, __run)."""
     is_aware = framework.has(updates.PARTITION_AWARE)
@@ -286,7 +286,7 @@ def _give_up_unknown(
     executor: Executor,
     known: set[str],
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """What was sent on a stream that broke, and never came there, is lost."""
     for task_id in executor.tasks:
@@ -299,7 +299,7 @@ def _give_up_unknown(
             updates.report_from_agent(state, framework, task, lost, reason, text, now_ms, step)
 
 
-def _deliver(state: State, framework: Framework, executor: Executor, step: AgentStep) -> None:
+def _deliver(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
     """All queued tasks are sent, the container's limits first."""
     if not executor.queued:
         return
@@ -312,7 +312,7 @@ def _deliver(state: State, framework: Framework, executor: Executor, step: Agent
     executor.ever_sent = True
 
 
-def _fit_container(state: State, framework: Framework, executor: Executor, step: AgentStep) -> None:
+def _fit_container(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
     """The container has what the tasks that still run need."""
     limits = _limits(state, framework, executor)
     if executor.phase is Phase.RUNNING and limits != executor.limits:
@@ -343,7 +343,7 @@ def _take_update(
     executor: Executor,
     status: mesos.TaskStatus,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """The update is in its task's stream and acknowledged to the executor.
 
@@ -394,6 +394,6 @@ def _schedule_heartbeat(state: State, executor: Executor, now_ms: int) -> None:
     executor.heartbeat_timer = state.timers.set(now_ms + state.settings.heartbeat_ms, due)
 
 
-def _send(executor: Executor, event: api.Event, step: AgentStep) -> None:
+def _send(executor: Executor, event: api.Event, step: Effects) -> None:
     assert executor.connection is not None
     step.then.append(SendToExecutor(executor.connection, event))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tepui.agent.core import executors, kills, lives, updates
 from tepui.agent.core.actions import SendToExecutor
-from tepui.agent.core.effects import AgentStep, note
+from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.environment import shutdown_grace_ms
 from tepui.agent.core.state import Executor, Framework, State
 from tepui.wire import executor as api
@@ -15,7 +15,7 @@ from tepui.wire import link, mesos
 
 
 def update_framework(
-    state: State, message: link.UpdateFramework, now_ms: int, step: AgentStep
+    state: State, message: link.UpdateFramework, now_ms: int, step: Effects
 ) -> None:
     """The framework's info is the new one."""
     assert message.framework.id is not None
@@ -25,7 +25,7 @@ def update_framework(
 
 
 def shut_down_framework(
-    state: State, message: link.ShutdownFramework, now_ms: int, step: AgentStep
+    state: State, message: link.ShutdownFramework, now_ms: int, step: Effects
 ) -> None:
     """Its executors are ending; no update of it is sent or kept any more."""
     framework = state.frameworks.get(message.framework_id)
@@ -46,7 +46,7 @@ def shut_down_framework(
 
 
 def shut_down_executor(
-    state: State, message: link.ShutdownExecutor, now_ms: int, step: AgentStep
+    state: State, message: link.ShutdownExecutor, now_ms: int, step: Effects
 ) -> None:
     """The executor is ending; one that is not here is left alone."""
     framework = state.frameworks.get(message.framework_id)
@@ -58,7 +58,7 @@ def shut_down_executor(
 
 
 def scheduler_said(
-    state: State, message: link.SchedulerMessage, now_ms: int, step: AgentStep
+    state: State, message: link.SchedulerMessage, now_ms: int, step: Effects
 ) -> None:
     """The executor has the bytes, if it is subscribed; else they are lost."""
     executor = state.executor(message.framework_id, message.executor_id)
@@ -72,7 +72,7 @@ def scheduler_said(
 
 
 def _shut_down(
-    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
 ) -> None:
     if not executor.built_in:
         executors.shut_down(state, executor, now_ms, step)

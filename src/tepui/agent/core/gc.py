@@ -6,14 +6,14 @@ Source: Mesos slave/gc.cpp, slave/constants.hpp (gc_delay).
 from __future__ import annotations
 
 from tepui.agent.core.actions import RemoveSandbox
-from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import SandboxExpired
 from tepui.agent.core.state import State
 
 SANDBOXES_MAX = 20_000  # waiting to be removed; above, the oldest go at once
 
 
-def schedule(state: State, directory: str, now_ms: int, step: AgentStep) -> None:
+def schedule(state: State, directory: str, now_ms: int, step: Effects) -> None:
     """The sandbox will be removed when it is old."""
     state.sandboxes.append(directory)
     state.timers.set(now_ms + state.settings.gc_delay_ms, SandboxExpired(directory))
@@ -21,13 +21,13 @@ def schedule(state: State, directory: str, now_ms: int, step: AgentStep) -> None
         _remove(state, state.sandboxes[0], step)
 
 
-def sandbox_expired(state: State, event: SandboxExpired, now_ms: int, step: AgentStep) -> None:
+def sandbox_expired(state: State, event: SandboxExpired, now_ms: int, step: Effects) -> None:
     # The delay is one for all, so sandboxes expire in the order in which they were scheduled.
     if state.sandboxes and state.sandboxes[0] == event.directory:
         _remove(state, event.directory, step)
 
 
-def _remove(state: State, directory: str, step: AgentStep) -> None:
+def _remove(state: State, directory: str, step: Effects) -> None:
     assert state.sandboxes[0] == directory
     state.sandboxes.popleft()
     state.counters.sandboxes_removed += 1

@@ -18,7 +18,7 @@ from tepui.agent.core.actions import (
     SignalContainer,
 )
 from tepui.agent.core.durations import to_ms
-from tepui.agent.core.effects import AgentStep, note
+from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.events import CompletionTimeReached, KillGraceEnded
 from tepui.agent.core.reports import say, task_of
 from tepui.agent.core.state import TERMINAL, Ending, Executor, Framework, Kill, Phase, State
@@ -34,7 +34,7 @@ KILLED_DURING_LAUNCH = Ending(
 )
 
 
-def kill_task(state: State, message: link.KillTask, now_ms: int, step: AgentStep) -> None:
+def kill_task(state: State, message: link.KillTask, now_ms: int, step: Effects) -> None:
     """The task is being killed; one that is unknown or has ended is left alone."""
     framework = state.frameworks.get(message.framework_id)
     task = state.task(message.framework_id, message.task_id)
@@ -63,7 +63,7 @@ def kill_command(
     executor: Executor,
     policy: mesos.KillPolicy | None,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """The command is ending. `policy` is that of the KILL; the task's own comes second.
 
@@ -98,14 +98,14 @@ def kill_command(
             pass
 
 
-def kill_grace_ended(state: State, event: KillGraceEnded, now_ms: int, step: AgentStep) -> None:
+def kill_grace_ended(state: State, event: KillGraceEnded, now_ms: int, step: Effects) -> None:
     executor = state.executor(event.framework_id, event.task_id)
     if executor is not None and executor.container_id in state.containers:
         step.then.append(DestroyContainer(executor.container_id))
 
 
 def completion_time_reached(
-    state: State, event: CompletionTimeReached, now_ms: int, step: AgentStep
+    state: State, event: CompletionTimeReached, now_ms: int, step: Effects
 ) -> None:
     executor = state.executor(event.framework_id, event.task_id)
     if executor is None or executor.command is None or executor.command.kill is not None:
@@ -129,7 +129,7 @@ def _grace_ms(framework: Framework, executor: Executor, policy: mesos.KillPolicy
 
 
 def _report_killed_during_launch(
-    state: State, framework: Framework, task_id: str, now_ms: int, step: AgentStep
+    state: State, framework: Framework, task_id: str, now_ms: int, step: Effects
 ) -> None:
     killed = KILLED_DURING_LAUNCH
     task = framework.tasks[task_id]

@@ -6,7 +6,7 @@ Source: Mesos slave.cpp (run, executorLaunched, executorTerminated); recorded an
 from __future__ import annotations
 
 from tepui.agent.core import commands, executors, lives, updates
-from tepui.agent.core.effects import AgentStep, note, send
+from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import (
     ContainerExited,
     ContainerStarted,
@@ -22,7 +22,7 @@ from tepui.wire import link, mesos
 LAUNCH_FAILED = mesos.TaskStatus.Reason.REASON_CONTAINER_LAUNCH_FAILED
 
 
-def run_tasks(state: State, message: link.RunTasks, now_ms: int, step: AgentStep) -> None:
+def run_tasks(state: State, message: link.RunTasks, now_ms: int, step: Effects) -> None:
     """The tasks are staging, or refused with an update each."""
     assert message.framework.id is not None  # fault_of
     here = state.frameworks.get(message.framework.id.value)
@@ -45,7 +45,7 @@ def run_tasks(state: State, message: link.RunTasks, now_ms: int, step: AgentStep
             _run_command(state, framework, info, message.role, now_ms, step)
 
 
-def sandbox_prepared(state: State, event: SandboxPrepared, now_ms: int, step: AgentStep) -> None:
+def sandbox_prepared(state: State, event: SandboxPrepared, now_ms: int, step: Effects) -> None:
     """The container is being launched."""
     executor = state.containers.get(event.container_id)
     if executor is None:
@@ -60,7 +60,7 @@ def sandbox_prepared(state: State, event: SandboxPrepared, now_ms: int, step: Ag
         executors.start_container(state, framework, executor, step)
 
 
-def sandbox_failed(state: State, event: SandboxFailed, now_ms: int, step: AgentStep) -> None:
+def sandbox_failed(state: State, event: SandboxFailed, now_ms: int, step: Effects) -> None:
     """The executor is over; its tasks have failed, or are lost when there is no directory."""
     executor = state.containers.get(event.container_id)
     if executor is None:
@@ -77,7 +77,7 @@ def sandbox_failed(state: State, event: SandboxFailed, now_ms: int, step: AgentS
     lives.executor_ended(state, executor, STATUS_UNKNOWN, now_ms, step)
 
 
-def container_started(state: State, event: ContainerStarted, now_ms: int, step: AgentStep) -> None:
+def container_started(state: State, event: ContainerStarted, now_ms: int, step: Effects) -> None:
     """The command runs, or the executor has its time to subscribe; not one that is to end."""
     executor = state.containers.get(event.container_id)
     if executor is None:
@@ -92,7 +92,7 @@ def container_started(state: State, event: ContainerStarted, now_ms: int, step: 
         executors.started(state, executor, now_ms, step)
 
 
-def launch_failed(state: State, event: LaunchFailed, now_ms: int, step: AgentStep) -> None:
+def launch_failed(state: State, event: LaunchFailed, now_ms: int, step: Effects) -> None:
     """Differs from Mesos: a program that cannot be executed fails here, with the reason.
 
     Mesos calls such a task running and then says that its command exited with status 1.
@@ -107,7 +107,7 @@ def launch_failed(state: State, event: LaunchFailed, now_ms: int, step: AgentSte
     lives.executor_ended(state, executor, STATUS_UNKNOWN, now_ms, step)
 
 
-def container_exited(state: State, event: ContainerExited, now_ms: int, step: AgentStep) -> None:
+def container_exited(state: State, event: ContainerExited, now_ms: int, step: Effects) -> None:
     """The executor is over, and its tasks with it."""
     executor = state.containers.get(event.container_id)
     if executor is None:
@@ -126,7 +126,7 @@ def _run_command(
     info: mesos.TaskInfo,
     role: str,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     before = framework.executors.get(info.task_id.value)
     if before is not None and before.container_id in state.containers:
@@ -138,7 +138,7 @@ def _run_command(
 
 
 def _refuse_group(
-    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: AgentStep
+    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: Effects
 ) -> None:
     executor_id = "" if message.executor is None else message.executor.executor_id.value
     send(step, link.ExecutorExited(framework.id, executor_id, STATUS_UNKNOWN, built_in=False))
@@ -154,7 +154,7 @@ def _refuse(
     executor_id: str,
     text: str,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """The task has failed; it lives until that is acknowledged."""
     task = Task(info, executor_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tepui.agent.core import gc, updates
 from tepui.agent.core.actions import CloseExecutor, ForgetContainer, Limits, PrepareSandbox
-from tepui.agent.core.effects import AgentStep, send
+from tepui.agent.core.effects import Effects, send
 from tepui.agent.core.environment import directory_of, virtual_path_of
 from tepui.agent.core.events import LingerEnded
 from tepui.agent.core.limits import MIB
@@ -76,7 +76,7 @@ def begin_executor(
     user: str | None,
     uris: tuple[mesos.CommandInfo.URI, ...],
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> Executor:
     """The executor exists and its sandbox is being prepared."""
     before = framework.executors.get(info.executor_id.value)
@@ -110,7 +110,7 @@ def add_task(framework: Framework, executor: Executor, info: mesos.TaskInfo) -> 
 
 
 def executor_ended(
-    state: State, executor: Executor, status: int, now_ms: int, step: AgentStep
+    state: State, executor: Executor, status: int, now_ms: int, step: Effects
 ) -> None:
     """The container is gone: the master knows, and no task of the executor lives.
 
@@ -150,7 +150,7 @@ def executor_ended(
     settle(state, framework, executor, now_ms, step)
 
 
-def task_over(state: State, framework: Framework, task: Task, now_ms: int, step: AgentStep) -> None:
+def task_over(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
     """The task is history: its terminal update was acknowledged, or nobody wants to know it."""
     assert task.state in TERMINAL or framework.ending
     updates.drop(state, task)
@@ -166,7 +166,7 @@ def task_over(state: State, framework: Framework, task: Task, now_ms: int, step:
 
 
 def settle(
-    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
 ) -> None:
     """The executor, and then the framework, are over if nothing of them lives."""
     if executor.phase is not Phase.TERMINATED:
@@ -186,7 +186,7 @@ def settle(
     _executor_over(state, framework, executor, now_ms, step)
 
 
-def linger_ended(state: State, event: LingerEnded, now_ms: int, step: AgentStep) -> None:
+def linger_ended(state: State, event: LingerEnded, now_ms: int, step: Effects) -> None:
     framework = state.frameworks.get(event.framework_id)
     if framework is None:
         return
@@ -207,14 +207,14 @@ def settle_framework(state: State, framework: Framework) -> None:
 
 
 def _executor_over(
-    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
 ) -> None:
     _into_history(state, framework, executor, now_ms, step)
     settle_framework(state, framework)
 
 
 def _into_history(
-    state: State, framework: Framework, executor: Executor, now_ms: int, step: AgentStep
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
 ) -> None:
     if framework.executors.get(executor.id) is executor:
         del framework.executors[executor.id]

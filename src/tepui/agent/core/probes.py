@@ -10,7 +10,7 @@ from tepui.agent.core.actions import (
     Probe,
     TcpProbe,
 )
-from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.effects import Effects
 from tepui.agent.core.environment import environment_of, own_variables, user_of
 from tepui.agent.core.state import Command, Executor, Framework, State, Task
 from tepui.wire import mesos
@@ -18,7 +18,7 @@ from tepui.wire import mesos
 NO_LIMITS = Limits(0, None, 0, None, 0)  # a probe lives within the limits of its task
 
 
-def end(state: State, command: Command, step: AgentStep) -> None:
+def end(state: State, command: Command, step: Effects) -> None:
     """No further probe."""
     for watch in (command.health, command.check):
         if watch is None:

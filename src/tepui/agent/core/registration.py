@@ -13,7 +13,7 @@ from msgspec import msgpack, structs
 
 from tepui.agent.core import frameworks, kills, launches, lives, updates
 from tepui.agent.core.actions import AdoptId, CloseLink
-from tepui.agent.core.effects import AgentStep, note, send
+from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import (
     LinkLost,
     LinkOpened,
@@ -29,7 +29,7 @@ from tepui.wire import link, mesos
 REGISTRATION_MS = 30_000  # from our registration to the master's answer; Mesos retries instead
 
 
-def link_opened(state: State, event: LinkOpened, now_ms: int, step: AgentStep) -> None:
+def link_opened(state: State, event: LinkOpened, now_ms: int, step: Effects) -> None:
     """The agent has asked to be registered."""
     state.linked = True
     send(step, _registration(state))
@@ -38,7 +38,7 @@ def link_opened(state: State, event: LinkOpened, now_ms: int, step: AgentStep) -
     state.registration_timer = state.timers.set(overdue_ms, RegistrationOverdue())
 
 
-def link_lost(state: State, event: LinkLost, now_ms: int, step: AgentStep) -> None:
+def link_lost(state: State, event: LinkLost, now_ms: int, step: Effects) -> None:
     """The agent goes on alone, and nothing is expected of the master."""
     state.linked = state.registered = False
     _expect_no_registration(state)
@@ -46,7 +46,7 @@ def link_lost(state: State, event: LinkLost, now_ms: int, step: AgentStep) -> No
     state.ping_timer = None
 
 
-def master_spoke(state: State, event: MasterSpoke, now_ms: int, step: AgentStep) -> None:
+def master_spoke(state: State, event: MasterSpoke, now_ms: int, step: Effects) -> None:
     """What the message asks for is done; each kind has a function in MESSAGES.
 
     After what cannot be, the link is closed: the next registration says what is not here.
@@ -59,21 +59,21 @@ def master_spoke(state: State, event: MasterSpoke, now_ms: int, step: AgentStep)
     handler(state, event.message, now_ms, step)
 
 
-def pings_missed(state: State, event: PingsMissed, now_ms: int, step: AgentStep) -> None:
+def pings_missed(state: State, event: PingsMissed, now_ms: int, step: Effects) -> None:
     """The link is given up: the master may be gone without a word."""
     state.ping_timer = None
     step.then.append(CloseLink(f"no ping for {state.ping_timeout_ms} ms"))
 
 
 def registration_overdue(
-    state: State, event: RegistrationOverdue, now_ms: int, step: AgentStep
+    state: State, event: RegistrationOverdue, now_ms: int, step: Effects
 ) -> None:
     """The link is given up: the master does not answer the registration."""
     state.registration_timer = None
     step.then.append(CloseLink(f"not registered within {REGISTRATION_MS} ms"))
 
 
-def _registered(state: State, message: link.Registered, now_ms: int, step: AgentStep) -> None:
+def _registered(state: State, message: link.Registered, now_ms: int, step: Effects) -> None:
     _expect_no_registration(state)
     if state.info.id is None:
         state.info = structs.replace(state.info, id=mesos.AgentID(message.agent_id))
@@ -87,25 +87,25 @@ def _registered(state: State, message: link.Registered, now_ms: int, step: Agent
     updates.forward_all(state, now_ms, step)
 
 
-def _pinged(state: State, message: link.Ping, now_ms: int, step: AgentStep) -> None:
+def _pinged(state: State, message: link.Ping, now_ms: int, step: Effects) -> None:
     send(step, link.Pong(message.sequence))
     if state.registered:
         _expect_ping(state, now_ms)
 
 
 def _acknowledged(
-    state: State, message: link.AcknowledgeUpdate, now_ms: int, step: AgentStep
+    state: State, message: link.AcknowledgeUpdate, now_ms: int, step: Effects
 ) -> None:
     task = updates.acknowledged(state, message, now_ms, step)
     if task is not None:
         lives.task_over(state, state.frameworks[message.framework_id], task, now_ms, step)
 
 
-def _shut_down(state: State, message: link.Shutdown, now_ms: int, step: AgentStep) -> None:
+def _shut_down(state: State, message: link.Shutdown, now_ms: int, step: Effects) -> None:
     stop(state, message.message, now_ms, step)
 
 
-def _greeted(state: State, message: link.Hello, now_ms: int, step: AgentStep) -> None:
+def _greeted(state: State, message: link.Hello, now_ms: int, step: Effects) -> None:
     note(step, "greeting_repeated", version=message.version)
 
 
@@ -192,7 +192,7 @@ def _reported(framework: Framework, task: Task) -> mesos.Task:
 
 
 # Any: each handler takes the message that it stands beside, as in HANDLERS of step.py.
-MESSAGES: dict[type[link.FromMaster], Callable[[State, Any, int, AgentStep], None]] = {
+MESSAGES: dict[type[link.FromMaster], Callable[[State, Any, int, Effects], None]] = {
     link.Hello: _greeted,
     link.Registered: _registered,
     link.RunTasks: launches.run_tasks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from tepui.agent.core import updates
-from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.effects import Effects
 from tepui.agent.core.state import Executor, Framework, State, Task
 from tepui.wire import mesos
 
@@ -16,7 +16,7 @@ def say(
     executor: Executor,
     task_state: mesos.TaskState,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
     *,
     message: str | None = None,
     reason: mesos.TaskStatus.Reason | None = None,

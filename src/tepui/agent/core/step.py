@@ -18,11 +18,11 @@ from tepui.agent.core import (
     updates,
     views,
 )
-from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.effects import Effects
 from tepui.agent.core.state import State
 
 # Any: each handler takes the event that it stands beside; the table cannot say that in a type.
-HANDLERS: dict[type[events.Event], Callable[[State, Any, int, AgentStep], None]] = {
+HANDLERS: dict[type[events.Event], Callable[[State, Any, int, Effects], None]] = {
     events.LinkOpened: registration.link_opened,
     events.LinkLost: registration.link_lost,
     events.MasterSpoke: registration.master_spoke,
@@ -53,9 +53,9 @@ HANDLERS: dict[type[events.Event], Callable[[State, Any, int, AgentStep], None]]
 }
 
 
-def step(state: State, batch: Sequence[events.Event], now_ms: int) -> AgentStep:
+def step(state: State, batch: Sequence[events.Event], now_ms: int) -> Effects:
     """Apply what is due and then the events, in order; return what the shell must now do."""
-    result = AgentStep()
+    result = Effects()
     for event in state.timers.take_due(now_ms):
         HANDLERS[type(event)](state, event, now_ms, result)
     for event in batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tepui.agent.core import lives
 from tepui.agent.core.actions import AbandonSandbox, DestroyContainer, EndAgent
-from tepui.agent.core.effects import AgentStep, send
+from tepui.agent.core.effects import Effects, send
 from tepui.agent.core.events import StopAsked, StopExpired
 from tepui.agent.core.state import Phase, State
 from tepui.wire import link
@@ -12,7 +12,7 @@ from tepui.wire import link
 STOP_MS = 10_000  # for killed containers to be gone
 
 
-def stop(state: State, reason: str, now_ms: int, step: AgentStep) -> None:
+def stop(state: State, reason: str, now_ms: int, step: Effects) -> None:
     """Every container is being destroyed, and the agent ends when all are gone."""
     if state.stopping is not None:
         return
@@ -26,7 +26,7 @@ def stop(state: State, reason: str, now_ms: int, step: AgentStep) -> None:
     state.timers.set(now_ms + STOP_MS, StopExpired())
 
 
-def stop_asked(state: State, event: StopAsked, now_ms: int, step: AgentStep) -> None:
+def stop_asked(state: State, event: StopAsked, now_ms: int, step: Effects) -> None:
     """The master is told first, and nothing afterwards: the tasks are gone with the agent."""
     if state.registered:
         send(step, link.Unregister())
@@ -34,14 +34,14 @@ def stop_asked(state: State, event: StopAsked, now_ms: int, step: AgentStep) -> 
     stop(state, "asked to stop", now_ms, step)
 
 
-def end_if_done(state: State, step: AgentStep) -> None:
+def end_if_done(state: State, step: Effects) -> None:
     """Called after every batch."""
     if state.stopping is not None and not state.containers and not state.ended:
         state.ended = True
         step.then.append(EndAgent(state.stopping))
 
 
-def stop_expired(state: State, event: StopExpired, now_ms: int, step: AgentStep) -> None:
+def stop_expired(state: State, event: StopExpired, now_ms: int, step: Effects) -> None:
     if not state.ended:
         state.ended = True
         step.then.append(EndAgent(f"{state.stopping}; {len(state.containers)} containers are left"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from msgspec import msgpack, structs
 
-from tepui.agent.core.effects import AgentStep, note, send
+from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import ResendDue
 from tepui.agent.core.state import (
     PENDING_BYTES_PER_TASK_MAX,
@@ -42,7 +42,7 @@ def report(
     task: Task,
     status: mesos.TaskStatus,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
 ) -> None:
     """The update is in the task's stream, with agent, executor, time and uuid filled in.
 
@@ -86,7 +86,7 @@ def report_from_agent(
     reason: mesos.TaskStatus.Reason,
     message: str,
     now_ms: int,
-    step: AgentStep,
+    step: Effects,
     limitation: mesos.TaskResourceLimitation | None = None,
 ) -> None:
     """The agent itself says what has become of the task."""
@@ -101,7 +101,7 @@ def report_from_agent(
     report(state, framework, task, status, now_ms, step)
 
 
-def forward(state: State, framework: Framework, task: Task, now_ms: int, step: AgentStep) -> None:
+def forward(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
     """The first pending update is sent, and will be again; without a link it waits."""
     state.timers.cancel(task.resend_timer)
     task.resend_timer = None
@@ -114,7 +114,7 @@ def forward(state: State, framework: Framework, task: Task, now_ms: int, step: A
     task.resend_timer = state.timers.set(now_ms + task.backoff_ms, due)
 
 
-def resend_due(state: State, event: ResendDue, now_ms: int, step: AgentStep) -> None:
+def resend_due(state: State, event: ResendDue, now_ms: int, step: Effects) -> None:
     """The update is sent again, and the time until the next is twice as long."""
     framework = state.frameworks.get(event.framework_id)
     task = state.task(event.framework_id, event.task_id)
@@ -125,7 +125,7 @@ def resend_due(state: State, event: ResendDue, now_ms: int, step: AgentStep) -> 
     forward(state, framework, task, now_ms, step)
 
 
-def forward_all(state: State, now_ms: int, step: AgentStep) -> None:
+def forward_all(state: State, now_ms: int, step: Effects) -> None:
     """All that is unacknowledged is sent again; called when the agent has registered."""
     for framework in state.frameworks.values():
         for task in framework.tasks.values():
@@ -134,7 +134,7 @@ def forward_all(state: State, now_ms: int, step: AgentStep) -> None:
 
 
 def acknowledged(
-    state: State, message: link.AcknowledgeUpdate, now_ms: int, step: AgentStep
+    state: State, message: link.AcknowledgeUpdate, now_ms: int, step: Effects
 ) -> Task | None:
     """The next update is sent; the answer is the task when that was its terminal one."""
     framework = state.frameworks.get(message.framework_id)

@@ -12,7 +12,7 @@ import msgspec
 from tepui.agent.core import metrics, updates
 from tepui.agent.core.actions import AnswerClassic, AnswerOperator, Json
 from tepui.agent.core.allocated import allocated, allocated_executor
-from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import Classic, ClassicAsked, OperatorCalled
 from tepui.agent.core.state import TERMINAL, Executor, Framework, Phase, State, Task
 from tepui.resources import Ranges, Resources
@@ -31,7 +31,7 @@ CAPABILITIES = (
 )
 
 
-def classic_asked(state: State, event: ClassicAsked, now_ms: int, step: AgentStep) -> None:
+def classic_asked(state: State, event: ClassicAsked, now_ms: int, step: Effects) -> None:
     """The endpoint is answered from the state of this moment."""
     body: Json
     match event.view:
@@ -47,7 +47,7 @@ def classic_asked(state: State, event: ClassicAsked, now_ms: int, step: AgentSte
     step.then.append(AnswerClassic(event.request, body))
 
 
-def operator_called(state: State, event: OperatorCalled, now_ms: int, step: AgentStep) -> None:
+def operator_called(state: State, event: OperatorCalled, now_ms: int, step: Effects) -> None:
     """The call is answered from the state of this moment."""
     step.then.append(AnswerOperator(event.request, _response(state, event, now_ms)))
 

@@ -12,7 +12,7 @@ from tepui.agent.containers.runtime import Runtime
 from tepui.agent.containers.spec import ContainerSpec, Exited, Rlimit, Usage
 from tepui.agent.core.actions import LaunchContainer, Limits
 from tepui.agent.core.events import ContainerExited, ContainerStarted, LaunchFailed
-from tepui.agent.daemon.master_link import Put
+from tepui.agent.daemon.put import Put
 from tepui.base import tasks
 from tepui.base.errors import HostError
 from tepui.wire import mesos

@@ -8,7 +8,8 @@ from tepui.agent.core.actions import AnswerClassic, Json, Reply
 from tepui.agent.core.events import Classic, ClassicAsked
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
-from tepui.agent.daemon.master_link import MasterLink, Put
+from tepui.agent.daemon.master_link import MasterLink
+from tepui.agent.daemon.put import Put
 from tepui.web.http import Request, Response, json, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.process import ProcessApi, system_metrics

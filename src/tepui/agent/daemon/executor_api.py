@@ -8,7 +8,7 @@ from __future__ import annotations
 from tepui.agent.core import actions
 from tepui.agent.core.events import ExecutorCalled, ExecutorLeft, ExecutorSubscribed
 from tepui.agent.core.validation import executor_call_error
-from tepui.agent.daemon.master_link import Put
+from tepui.agent.daemon.put import Put
 from tepui.web.decoding import decoded
 from tepui.web.event_streams import EventStreams
 from tepui.web.http import ACCEPTED, Answer, Request, Response, Streaming, not_allowed, text

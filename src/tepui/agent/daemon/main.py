@@ -13,7 +13,7 @@ from pathlib import Path
 from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.starting import LauncherConfig
 from tepui.agent.core.actions import Action, Record, Reply
-from tepui.agent.core.effects import AgentStep
+from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import FROM_PEERS, Event, StopAsked
 from tepui.agent.core.state import State
 from tepui.agent.core.step import step
@@ -132,7 +132,7 @@ class AgentDaemon:
         """What this machine holds containers to; known when it has started."""
         return self._runtime.capabilities().enforced
 
-    def _step(self, events: Sequence[Event], at_ms: int) -> AgentStep:
+    def _step(self, events: Sequence[Event], at_ms: int) -> Effects:
         return step(self.state, events, at_ms)
 
     def _act(self, actions: list[Action]) -> None:

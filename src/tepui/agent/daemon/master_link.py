@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from typing import Final
 
 import tepui
-from tepui.agent.core.events import Event, LinkLost, LinkOpened, MasterSpoke
+from tepui.agent.core.events import LinkLost, LinkOpened, MasterSpoke
+from tepui.agent.daemon.put import Put
 from tepui.base import tasks
 from tepui.base.errors import Refused
 from tepui.base.loop import Overloaded
@@ -32,7 +32,6 @@ REDIRECTS_MAX: Final = 5
 
 log = logging.getLogger("tepui.agent")
 
-Put = Callable[[Event], None]
 
 
 class Refusal(Exception):

@@ -17,7 +17,7 @@ from tepui.agent.core.events import OperatorCalled
 from tepui.agent.core.validation import operator_call_error
 from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
-from tepui.agent.daemon.master_link import Put
+from tepui.agent.daemon.put import Put
 from tepui.web.decoding import decoded
 from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, not_allowed, text
@@ -28,7 +28,7 @@ from tepui.wire import agent, media, mesos, recordio
 from tepui.wire.errors import Malformed
 
 Type = agent.Call.Type
-Answer = agent.Response
+Message = agent.Response
 
 VIEWS: Final = frozenset(
     {
@@ -72,7 +72,7 @@ class OperatorApi:
         self._containers = containers
         self._flags = flags
         self._log_level = log_level
-        self._calls: Mapping[Type, Callable[[agent.Call], Awaitable[Answer | None]]] = {
+        self._calls: Mapping[Type, Callable[[agent.Call], Awaitable[Message | None]]] = {
             Type.GET_HEALTH: self._get_health,
             Type.GET_FLAGS: self._get_flags,
             Type.GET_VERSION: self._get_version,
@@ -119,7 +119,7 @@ class OperatorApi:
         except FileError as error:
             return text(error.status, error.body)
 
-    async def _view(self, call: agent.Call) -> Answer:
+    async def _view(self, call: agent.Call) -> Message:
         assert call.type is not None
         usage = await self._containers.usage() if call.type is Type.GET_CONTAINERS else {}
         system = system_metrics() if call.type is Type.GET_METRICS else {}
@@ -130,20 +130,20 @@ class OperatorApi:
         assert isinstance(reply, AnswerOperator)
         return reply.response
 
-    async def _get_health(self, call: agent.Call) -> Answer:
-        return Answer(type=Answer.Type.GET_HEALTH, get_health=Answer.GetHealth(healthy=True))
+    async def _get_health(self, call: agent.Call) -> Message:
+        return Message(type=Message.Type.GET_HEALTH, get_health=Message.GetHealth(healthy=True))
 
-    async def _get_flags(self, call: agent.Call) -> Answer:
+    async def _get_flags(self, call: agent.Call) -> Message:
         flags = tuple(mesos.Flag(name=name, value=text) for name, text in self._flags.items())
-        return Answer(type=Answer.Type.GET_FLAGS, get_flags=Answer.GetFlags(flags=flags))
+        return Message(type=Message.Type.GET_FLAGS, get_flags=Message.GetFlags(flags=flags))
 
-    async def _get_version(self, call: agent.Call) -> Answer:
-        version = Answer.GetVersion(version_info=version_info())
-        return Answer(type=Answer.Type.GET_VERSION, get_version=version)
+    async def _get_version(self, call: agent.Call) -> Message:
+        version = Message.GetVersion(version_info=version_info())
+        return Message(type=Message.Type.GET_VERSION, get_version=version)
 
-    async def _get_logging_level(self, call: agent.Call) -> Answer:
-        level = Answer.GetLoggingLevel(level=self._log_level.verbosity)
-        return Answer(type=Answer.Type.GET_LOGGING_LEVEL, get_logging_level=level)
+    async def _get_logging_level(self, call: agent.Call) -> Message:
+        level = Message.GetLoggingLevel(level=self._log_level.verbosity)
+        return Message(type=Message.Type.GET_LOGGING_LEVEL, get_logging_level=level)
 
     async def _set_logging_level(self, call: agent.Call) -> None:
         assert call.set_logging_level is not None
@@ -151,33 +151,33 @@ class OperatorApi:
             call.set_logging_level.level, to_ms(call.set_logging_level.duration)
         )
 
-    async def _list_files(self, call: agent.Call) -> Answer:
+    async def _list_files(self, call: agent.Call) -> Message:
         assert call.list_files is not None
         infos = await asyncio.to_thread(self._files.browse, call.list_files.path)
-        listed = Answer.ListFiles(file_infos=tuple(infos))
-        return Answer(type=Answer.Type.LIST_FILES, list_files=listed)
+        listed = Message.ListFiles(file_infos=tuple(infos))
+        return Message(type=Message.Type.LIST_FILES, list_files=listed)
 
-    async def _read_file(self, call: agent.Call) -> Answer:
+    async def _read_file(self, call: agent.Call) -> Message:
         read = call.read_file
         assert read is not None
         piece = await asyncio.to_thread(
             self._files.read, read.path, read.offset, read.length, READ_FILE_BYTES_MAX
         )
-        done = Answer.ReadFile(size=piece.size, data=piece.data)
-        return Answer(type=Answer.Type.READ_FILE, read_file=done)
+        done = Message.ReadFile(size=piece.size, data=piece.data)
+        return Message(type=Message.Type.READ_FILE, read_file=done)
 
-    async def _get_operations(self, call: agent.Call) -> Answer:
-        return Answer(type=Answer.Type.GET_OPERATIONS, get_operations=Answer.GetOperations())
+    async def _get_operations(self, call: agent.Call) -> Message:
+        return Message(type=Message.Type.GET_OPERATIONS, get_operations=Message.GetOperations())
 
-    async def _get_resource_providers(self, call: agent.Call) -> Answer:
-        providers = Answer.GetResourceProviders()
-        return Answer(type=Answer.Type.GET_RESOURCE_PROVIDERS, get_resource_providers=providers)
+    async def _get_resource_providers(self, call: agent.Call) -> Message:
+        providers = Message.GetResourceProviders()
+        return Message(type=Message.Type.GET_RESOURCE_PROVIDERS, get_resource_providers=providers)
 
     async def _prune_images(self, call: agent.Call) -> None:
         """There are no images, so all unused ones are gone."""
 
 
-def encoded(answer: Answer, wanted: media.Media) -> Response:
+def encoded(answer: Message, wanted: media.Media) -> Response:
     """The answer in JSON or protobuf; in JSON with the empty lists that Mesos writes."""
     is_json = wanted is media.Media.JSON
     parts = () if not is_json else (answer.get_tasks, answer.get_executors, answer.get_frameworks)

@@ -18,7 +18,7 @@ from tepui.agent.core.events import (
     TcpTried,
 )
 from tepui.agent.daemon.containers import Containers, Unsupported, program_of, rlimits_of
-from tepui.agent.daemon.master_link import Put
+from tepui.agent.daemon.put import Put
 from tepui.base import tasks
 from tepui.base.errors import HostError
 

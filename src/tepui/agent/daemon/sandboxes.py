@@ -19,7 +19,7 @@ from typing import Final
 
 from tepui.agent.core.actions import PrepareSandbox
 from tepui.agent.core.events import SandboxFailed, SandboxPrepared, SandboxStage
-from tepui.agent.daemon.master_link import Put
+from tepui.agent.daemon.put import Put
 from tepui.agent.fetcher.fetch import Fetcher, FetchFailed
 from tepui.base import tasks
 from tepui.web.files import Files

@@ -194,8 +194,10 @@ Event: TypeAlias = (
 READS = frozenset((Asked, OperatorCallReceived, OperatorSubscribed, OperatorLeft))
 
 
-def is_read(event: Event) -> bool:
-    """Whether the event only asks; a RECONCILE may ask of all tasks of a framework."""
-    if type(event) is CallReceived:
-        return event.call.type is scheduler.Call.Type.RECONCILE
-    return type(event) in READS
+def slow_lane(event: Event) -> str | None:
+    """Where an event waits that only asks; a RECONCILE may ask of all tasks of a framework."""
+    kind = type(event)
+    if kind is CallReceived:
+        is_slow = event.call.type is scheduler.Call.Type.RECONCILE  # type: ignore[union-attr]  # kind
+        return "reconciliations" if is_slow else None
+    return "reads" if kind in READS else None

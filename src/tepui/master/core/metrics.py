@@ -163,7 +163,7 @@ def _measure_allocator(state: State, found: dict[str, float]) -> None:
     filters: Counter[Role] = Counter()
     for clients in allocator.clients.values():
         for role, client in clients.items():
-            filters[role] += client.declines.count
+            filters[role] += client.filters.count
     for role, count in filters.items():
         found[f"allocator/mesos/offer_filters/roles/{role}/active"] = float(count)
         found[f"allocator/mesos/roles/{role}/shares/dominant"] = allocator.share(role)

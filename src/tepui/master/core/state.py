@@ -190,7 +190,7 @@ class Counters(Struct):
         self.events[name] = self.events.get(name, 0) + count
 
 
-class Queue(Struct):
+class Throttled(Struct):
     """The calls of a principal that is limited."""
 
     next_ms: float = 0.0  # when the next call may be made
@@ -223,7 +223,7 @@ class State(Struct):
     takes_snapshot: bool = False  # at the end of this step
     weights: dict[Role, float] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)  # as the operator gave them, for views
-    throttled: dict[str, Queue] = field(default_factory=dict)  # by principal; "" is shared
+    throttled: dict[str, Throttled] = field(default_factory=dict)  # by principal; "" is shared
     counters: Counters = field(default_factory=Counters)
     frameworks_registered: int = 0
     agents_registered: int = 0

@@ -1,4 +1,6 @@
-"""The statuses that a master makes itself: without a uuid, so nobody acknowledges them.
+"""Statuses on their way to schedulers, and those that a master makes itself.
+
+The latter have no uuid, so nobody acknowledges them.
 
 Source: Mesos common/protobuf_utils createStatusUpdate; texts as a real master answers.
 """

@@ -12,7 +12,7 @@ from msgspec import Struct, msgpack
 from tepui.master.core.actions import Answer, Effects
 from tepui.master.core.events import CallReceived, CallsTurnCame
 from tepui.master.core.settings import RateLimit
-from tepui.master.core.state import Framework, Queue, State
+from tepui.master.core.state import Framework, State, Throttled
 
 WAITING_MAX = 10_000  # calls of one principal; in Mesos any number without a capacity
 WAITING_BYTES_MAX = 64 << 20  # of them together, unless there is one only
@@ -32,7 +32,7 @@ def waits(
     found = _limit_of(state, framework.info.principal)
     if found is None or found.limit.qps is None:
         return False
-    queue = state.throttled.setdefault(found.name, Queue())
+    queue = state.throttled.setdefault(found.name, Throttled())
     pause_ms = 1000 / found.limit.qps
     if queue.next_ms <= now_ms and queue.waiting == 0:
         queue.next_ms = now_ms + pause_ms

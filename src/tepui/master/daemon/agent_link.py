@@ -25,7 +25,7 @@ log = logging.getLogger("tepui.master")
 LinkEvent = LinkOpened | LinkReceived | LinkClosed
 
 
-class Links:
+class SharedByLinks:
     """What all links share: whom they tell, and what they hold together."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Links:
 class AgentLink(asyncio.Protocol):
     """Made for an upgraded connection; speaks until either side closes."""
 
-    def __init__(self, link_id: LinkId, links: Links) -> None:
+    def __init__(self, link_id: LinkId, links: SharedByLinks) -> None:
         self._id = link_id
         self._links = links
         self._reader = link.LinkReader()

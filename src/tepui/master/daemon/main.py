@@ -30,13 +30,13 @@ from tepui.master.core.events import (
     LinkId,
     SnapshotDue,
     SubscribeReceived,
-    is_read,
+    slow_lane,
 )
 from tepui.master.core.state import new
 from tepui.master.core.step import step
 from tepui.master.core.views.questions import question_in
 from tepui.master.core.views.reading import render
-from tepui.master.daemon.agent_link import AgentLink, Links
+from tepui.master.daemon.agent_link import AgentLink, SharedByLinks
 from tepui.master.daemon.options import MasterOptions
 from tepui.master.daemon.routes import routes
 from tepui.master.daemon.shell import Shell
@@ -79,10 +79,10 @@ class MasterDaemon:
             act=shell.act,
             next_ms=self.state.timers.next_ms,
             refusable=FROM_PEERS,
-            is_read=is_read,
+            slow_lane=slow_lane,
         )
         self._last_link = 0
-        self._shared = Links(self.loop.put, lambda: self.loop.waiting, self._forget_link)
+        self._shared = SharedByLinks(self.loop.put, lambda: self.loop.waiting, self._forget_link)
         self._server = WebServer(
             routes(options, self.state.info, self.loop.put, requests, self.streams),
             self._listener,

@@ -31,7 +31,7 @@ from tepui.wire.errors import Malformed
 NANOSECONDS_OF_MS = 1_000_000
 
 Call = master.Call
-Answer = master.Response
+Message = master.Response
 
 
 class OperatorApi:
@@ -102,22 +102,22 @@ class OperatorApi:
             return answer
         return Streaming(stream, accepted.value)
 
-    async def _here(self, call: Call) -> Answer | None:
+    async def _here(self, call: Call) -> Message | None:
         if call.read_file is not None:
             read = call.read_file
             piece = await asyncio.to_thread(
                 self._files.read, read.path, read.offset, read.length, READ_FILE_BYTES_MAX
             )
-            done = Answer.ReadFile(size=piece.size, data=piece.data)
-            return Answer(type=Answer.Type.READ_FILE, read_file=done)
+            done = Message.ReadFile(size=piece.size, data=piece.data)
+            return Message(type=Message.Type.READ_FILE, read_file=done)
         if call.list_files is not None:
             infos = await asyncio.to_thread(self._files.browse, call.list_files.path)
-            listed = Answer.ListFiles(file_infos=tuple(infos))
-            return Answer(type=Answer.Type.LIST_FILES, list_files=listed)
+            listed = Message.ListFiles(file_infos=tuple(infos))
+            return Message(type=Message.Type.LIST_FILES, list_files=listed)
         if call.set_logging_level is not None:
             wanted = call.set_logging_level
             duration_ms = wanted.duration.nanoseconds // NANOSECONDS_OF_MS
             self._log_level.raise_to(wanted.level, duration_ms)
             return None
-        level = Answer.GetLoggingLevel(level=self._log_level.verbosity)
-        return Answer(type=Answer.Type.GET_LOGGING_LEVEL, get_logging_level=level)
+        level = Message.GetLoggingLevel(level=self._log_level.verbosity)
+        return Message(type=Message.Type.GET_LOGGING_LEVEL, get_logging_level=level)

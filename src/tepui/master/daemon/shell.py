@@ -96,7 +96,7 @@ class Shell:
 
 def _filed(made: asyncio.Future[SharedFile], content_type: str) -> Response:
     """The answer that a snapshot was made for."""
-    try:
-        return Filed(content_type=content_type, file=made.result())
-    except SnapshotFailed as failed:
+    failed = made.exception()  # not raised here: its traceback would hold `made`, and that it
+    if isinstance(failed, SnapshotFailed):
         return text(failed.status, failed.text)
+    return Filed(content_type=content_type, file=made.result())

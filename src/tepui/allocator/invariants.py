@@ -113,9 +113,9 @@ def check_filters(allocator: Allocator) -> None:
     """Filters are of subscribed clients and known agents, and each will end."""
     clients = [c for of_one in allocator.clients.values() for c in of_one.values()]
     for client in clients:
-        assert client.is_subscribed or not client.declines.count
-        assert client.declines.by_agent.keys() <= allocator.agents.keys()
-    allocator.filters.check(clients)
+        assert client.is_subscribed or not client.filters.count
+        assert client.filters.by_agent.keys() <= allocator.agents.keys()
+    allocator.expiry.check(clients)
 
 
 def check_queue(allocator: Allocator) -> None:

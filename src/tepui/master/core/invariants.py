@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tepui.allocator.check import check as check_allocator
+from tepui.allocator.invariants import check as check_allocator
 from tepui.master.core.adoption import used_by
 from tepui.master.core.state import Agent, Framework, State
 from tepui.resources import Resources
