@@ -25,7 +25,7 @@ from typing import cast
 
 import msgspec
 import uvloop
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
 import tepui
@@ -48,7 +48,9 @@ IN_FLIGHT = 4  # tasks of the scheduler: it shall be there, not fill the machine
 ALONE_READS = 3
 LIMIT_READS = 3
 SAMPLE = 20_000  # tasks that are encoded for the limit
-FILES_SPARE = 200  # descriptors, besides those of the agents
+FILES_SPARE = 400  # descriptors, besides those of the agents
+AGENTS = 20_000  # or as many as the system lets a process open; the tasks are as many then
+TASKS = 400_000
 POLLERS_S = 240.0  # the pollers have ended by then
 FRAMEWORK_ID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0-0000"
 
@@ -59,8 +61,8 @@ Status = mesos.TaskStatus
 class Options(Struct, frozen=True):
     """What there is to read, and how often it is asked for."""
 
-    agents: int = 20_000
-    tasks_per_agent: int = 20
+    agents: int = field(default_factory=lambda: agents_that_fit())
+    tasks_per_agent: int = field(default_factory=lambda: -(-TASKS // agents_that_fit()))
     pollers: int = 20
     seconds: float = 30.0
     path: str = "/state"
@@ -216,6 +218,12 @@ def rows(options: Options) -> list[Row]:
         Row("memory of a task with its share of an agent", objects_mb / options.tasks * 1e3, "kB"),
         Row("memory of the master, at the end (PSS)", found.end_mb, "MB"),
     ]
+
+
+def agents_that_fit() -> int:
+    """20,000 agents, or as many as one process may have connections to."""
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return AGENTS if files_max == resource.RLIM_INFINITY else min(AGENTS, files_max - FILES_SPARE)
 
 
 def allow_files(count: int) -> None:
