@@ -519,3 +519,20 @@ def test_those_who_leave_most_unread_are_cut_off_when_all_leave_too_much(
 )
 def test_a_target_has_a_path_and_a_query(target: bytes, path: str, query: str) -> None:
     assert target_of(target) == (path, query)
+
+
+def test_those_who_trickle_make_room_when_much_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "HELD_BYTES_MAX", 100)
+    monkeypatch.setattr(connection_module, "REQUEST_READ_SCARCE_S", -1)
+
+    async def act(site: Site) -> None:
+        small, large = Client(site), Client(site)
+        small.send(post("/now", b"x" * 50)[:-1])
+        site.tick()
+        assert statuses(await small.read()) == []
+        large.send(post("/now", b"x" * 50)[:-1])
+        site.tick()
+        assert statuses(await small.read()) == [408]
+        assert statuses(await large.read()) == []  # the first made room enough
+
+    play(Handlers().site(), act)

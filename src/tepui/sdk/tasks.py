@@ -9,8 +9,8 @@ from tepui.base.errors import Refused
 from tepui.resources import Ranges, Resources
 from tepui.resources.kinds import Kind
 from tepui.resources.scalars import milli
-from tepui.sdk.core.session import TERMINAL
 from tepui.wire import mesos
+from tepui.wire.states import TERMINAL_STATES
 
 Capability = mesos.FrameworkInfo.Capability
 CAPABILITIES = (
@@ -23,7 +23,7 @@ FAILOVER_TIMEOUT_S = 60.0  # enough for a master to be restarted, or a scheduler
 
 def is_terminal(state: mesos.TaskState) -> bool:
     """Whether a task in `state` will not run any more, and its resources are free."""
-    return state in TERMINAL
+    return state in TERMINAL_STATES
 
 
 def framework_info(

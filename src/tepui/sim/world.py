@@ -19,7 +19,7 @@ from tepui.master.core import actions, events
 from tepui.master.core.events import LinkId, RequestId
 from tepui.master.core.invariants import check
 from tepui.master.core.settings import Settings
-from tepui.master.core.state import TERMINAL_STATES, new
+from tepui.master.core.state import new
 from tepui.master.core.step import step
 from tepui.resources import parse_resources
 from tepui.sim.agent_node import AgentNode, Uplink
@@ -28,6 +28,7 @@ from tepui.sim.network import Pipe
 from tepui.sim.scheduler_node import SchedulerNode
 from tepui.sim.time import Alarm, VirtualTime
 from tepui.wire import link, mesos, scheduler
+from tepui.wire.states import TERMINAL_STATES
 
 Message = TypeVar("Message")
 

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from tepui.web.stream import RecordStream
 
 REQUEST_READ_S: Final = 60  # a client gets this long to send a request whole
+REQUEST_READ_SCARCE_S: Final = 5  # the same while many large requests are under way
 UNSENT_S: Final = 60  # a client that has taken nothing for so long is cut off
 LINGER_S: Final = 2  # how long what is still sent is dropped, so that a refusal can be read
 
 TOO_SLOW: Final = text(408, f"The request did not arrive within {REQUEST_READ_S} seconds")
+TOO_SLOW_FOR_NOW: Final = text(
+    408,
+    f"The request did not arrive within {REQUEST_READ_SCARCE_S} seconds, and many are under way",
+)
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
@@ -132,6 +137,8 @@ class Connection(asyncio.Protocol):
             self._reader.begun_s = now_s
         elif now_s - begun_s > REQUEST_READ_S:
             self._refuse(TOO_SLOW)
+        elif self._site.held.is_scarce and now_s - begun_s > REQUEST_READ_SCARCE_S:
+            self._refuse(TOO_SLOW_FOR_NOW)  # so that those who trickle make room
 
     def abort(self) -> None:
         """End the connection now."""

@@ -45,6 +45,11 @@ class Held:
     def __init__(self) -> None:
         self._bytes = 0
 
+    @property
+    def is_scarce(self) -> bool:
+        """More than half of what there is, is held."""
+        return self._bytes > HELD_BYTES_MAX // 2
+
     def add(self, size_bytes: int, own_bytes: int) -> bool:
         """Hold so many more; False: all hold too many, and who has `own_bytes` not a little."""
         if self._bytes + size_bytes > HELD_BYTES_MAX and own_bytes + size_bytes > HELD_ALWAYS_BYTES:

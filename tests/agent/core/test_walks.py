@@ -26,8 +26,9 @@ from tepui.agent.core.actions import (
     SendToMaster,
     SignalContainer,
 )
-from tepui.agent.core.state import TERMINAL, Phase
+from tepui.agent.core.state import Phase
 from tepui.wire import executor, link, mesos
+from tepui.wire.states import TERMINAL_STATES
 from tests.agent.core.cluster import (
     FRAMEWORK,
     PING_TIMEOUT_MS,
@@ -100,7 +101,7 @@ class World:
                 case SendToMaster(message=link.StatusUpdated() as update):
                     assert update.status.uuid is not None
                     self.unacknowledged[update.status.uuid] = update
-                    if update.status.state in TERMINAL:
+                    if update.status.state in TERMINAL_STATES:
                         task = (update.framework_id, update.status.task_id.value)
                         first = self.ends.setdefault(task, update.status.uuid)
                         assert first == update.status.uuid, "a task ends once"

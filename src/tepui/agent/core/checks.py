@@ -26,8 +26,9 @@ from tepui.agent.core.events import (
     TcpTried,
 )
 from tepui.agent.core.reports import empty_status
-from tepui.agent.core.state import TERMINAL, Executor, Framework, State, Task, Watch
+from tepui.agent.core.state import Executor, Framework, State, Task, Watch
 from tepui.wire import mesos
+from tepui.wire.states import TERMINAL_STATES
 
 PAUSE_MIN_MS = 100  # between two probes of a task, whatever its interval; Mesos has no limit
 HTTP_HEALTHY = range(200, 400)  # Mesos: health_checker.cpp
@@ -198,7 +199,7 @@ def _tell(
     check_status: mesos.CheckStatusInfo | None = None,
 ) -> None:
     """The last status is repeated with what is new (Mesos: executor.cpp, createTaskStatus)."""
-    if task.state in TERMINAL:
+    if task.state in TERMINAL_STATES:
         return
     last = task.statuses[-1]
     status = structs.replace(

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from tepui.agent.core import checks, lives, probes
 from tepui.agent.core.actions import LaunchContainer
+from tepui.agent.core.container_limits import limits_of
 from tepui.agent.core.durations import to_ms
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.environment import environment_of, user_of
 from tepui.agent.core.events import CompletionTimeReached
-from tepui.agent.core.limits import limits_of
 from tepui.agent.core.reports import describe_status, say, task_of
 from tepui.agent.core.state import Command, Executor, Framework, Phase, State
 from tepui.wire import mesos
@@ -54,9 +54,7 @@ def launch(
     lives.add_task(framework, executor, info)
 
 
-def start_container(
-    state: State, framework: Framework, executor: Executor, step: Effects
-) -> None:
+def start_container(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
     """The sandbox is ready: the container is being launched."""
     task = task_of(framework, executor)
     assert task.info.command is not None

@@ -27,6 +27,7 @@ from tepui.agent.core.actions import (
     UpdateContainer,
 )
 from tepui.agent.core.allocated import allocated_executor, allocated_task
+from tepui.agent.core.container_limits import limits_of
 from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.environment import environment_of, shutdown_grace_ms, user_of
 from tepui.agent.core.events import (
@@ -37,10 +38,8 @@ from tepui.agent.core.events import (
     RegistrationExpired,
     ShutdownGraceEnded,
 )
-from tepui.agent.core.limits import limits_of
 from tepui.agent.core.state import (
     TAKEN_PER_TASK_MAX,
-    TERMINAL,
     Ending,
     Executor,
     Framework,
@@ -52,6 +51,7 @@ from tepui.agent.core.validation import update_error
 from tepui.base.durations import format_duration_ms
 from tepui.wire import executor as api
 from tepui.wire import link, mesos
+from tepui.wire.states import TERMINAL_STATES
 
 NO_COMMAND = mesos.CommandInfo()
 
@@ -74,9 +74,7 @@ def run_tasks(
         _deliver(state, framework, executor, step)
 
 
-def start_container(
-    state: State, framework: Framework, executor: Executor, step: Effects
-) -> None:
+def start_container(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
     """The sandbox is ready: the container is being launched."""
     command = executor.info.command or NO_COMMAND
     executor.phase = Phase.LAUNCHING
@@ -322,7 +320,7 @@ def _fit_container(state: State, framework: Framework, executor: Executor, step:
 
 def _limits(state: State, framework: Framework, executor: Executor) -> Limits:
     tasks = [framework.tasks[task_id] for task_id in executor.tasks]
-    running = [task.info for task in tasks if task.state not in TERMINAL]
+    running = [task.info for task in tasks if task.state not in TERMINAL_STATES]
     return limits_of(executor.info.resources, running, cfs=state.settings.cgroups_enable_cfs)
 
 
@@ -358,11 +356,11 @@ def _take_update(
         task.taken[status.uuid] = None
         if len(task.taken) > TAKEN_PER_TASK_MAX:
             del task.taken[next(iter(task.taken))]
-        is_over = task.state in TERMINAL
+        is_over = task.state in TERMINAL_STATES
         container = _container_status(state, executor, status.container_status)
         status = structs.replace(status, container_status=container)
         updates.report(state, framework, task, status, now_ms, step)
-        if not is_over and task.state in TERMINAL:
+        if not is_over and task.state in TERMINAL_STATES:
             if task.id in executor.queued:  # an executor that knows of what it was not given
                 executor.queued.remove(task.id)
             _fit_container(state, framework, executor, step)

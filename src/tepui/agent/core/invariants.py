@@ -5,7 +5,6 @@ from __future__ import annotations
 from tepui.agent.core.state import (
     COMPLETED_FRAMEWORKS_MAX,
     COMPLETED_TASKS_PER_EXECUTOR_MAX,
-    TERMINAL,
     Executor,
     Framework,
     Phase,
@@ -13,6 +12,7 @@ from tepui.agent.core.state import (
     Task,
 )
 from tepui.agent.core.updates import size_bytes
+from tepui.wire.states import TERMINAL_STATES
 
 
 def check(state: State) -> None:
@@ -38,7 +38,7 @@ def _check_framework(state: State, framework: Framework) -> None:
         _check_executor(state, framework, executor)
     for task_id, task in framework.tasks.items():
         assert task.id == task_id
-        if task.state not in TERMINAL:
+        if task.state not in TERMINAL_STATES:
             assert task_id in framework.executors[task.executor_id].tasks
         _check_task(state, framework, task)
     assert len(framework.completed_executors) <= state.settings.completed_executors_max
@@ -60,10 +60,10 @@ def _check_executor(state: State, framework: Framework, executor: Executor) -> N
 
 
 def _check_task(state: State, framework: Framework, task: Task) -> None:
-    if task.state in TERMINAL and not framework.ending:
+    if task.state in TERMINAL_STATES and not framework.ending:
         assert task.pending, f"task {task.id} is over and is still here"
         assert task.pending[-1].state is task.state
     assert task.pending_bytes == sum(map(size_bytes, task.pending))
     states = [status.state for status in task.pending]
-    assert sum(one in TERMINAL for one in states) <= 1
+    assert sum(one in TERMINAL_STATES for one in states) <= 1
     assert task.resend_timer is None or task.pending

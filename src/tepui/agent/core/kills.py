@@ -21,9 +21,10 @@ from tepui.agent.core.durations import to_ms
 from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.events import CompletionTimeReached, KillGraceEnded
 from tepui.agent.core.reports import say, task_of
-from tepui.agent.core.state import TERMINAL, Ending, Executor, Framework, Kill, Phase, State
+from tepui.agent.core.state import Ending, Executor, Framework, Kill, Phase, State
 from tepui.wire import executor as executor_api
 from tepui.wire import link, mesos
+from tepui.wire.states import TERMINAL_STATES
 
 GRACE_MS = 3_000  # Mesos: mesos.proto, KillPolicy
 
@@ -38,7 +39,7 @@ def kill_task(state: State, message: link.KillTask, now_ms: int, step: Effects) 
     """The task is being killed; one that is unknown or has ended is left alone."""
     framework = state.frameworks.get(message.framework_id)
     task = state.task(message.framework_id, message.task_id)
-    if framework is None or task is None or task.state in TERMINAL:
+    if framework is None or task is None or task.state in TERMINAL_STATES:
         note(step, "kill_of_unknown_task", framework=message.framework_id, task=message.task_id)
         return
     executor = framework.executors[task.executor_id]

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from tepui.agent.core import gc, updates
 from tepui.agent.core.actions import CloseExecutor, ForgetContainer, Limits, PrepareSandbox
+from tepui.agent.core.container_limits import MIB
 from tepui.agent.core.effects import Effects, send
 from tepui.agent.core.environment import directory_of, virtual_path_of
 from tepui.agent.core.events import LingerEnded
-from tepui.agent.core.limits import MIB
 from tepui.agent.core.state import (
     COMPLETED_FRAMEWORKS_MAX,
     COMPLETED_TASKS_PER_EXECUTOR_MAX,
-    TERMINAL,
     Command,
     Ending,
     Executor,
@@ -26,6 +25,7 @@ from tepui.agent.core.state import (
     Task,
 )
 from tepui.wire import link, mesos
+from tepui.wire.states import TERMINAL_STATES
 
 STATUS_UNKNOWN = -1  # Mesos: what FAILURE says of an executor that never ran
 
@@ -152,7 +152,7 @@ def executor_ended(
 
 def task_over(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
     """The task is history: its terminal update was acknowledged, or nobody wants to know it."""
-    assert task.state in TERMINAL or framework.ending
+    assert task.state in TERMINAL_STATES or framework.ending
     updates.drop(state, task)
     del framework.tasks[task.id]
     executor = framework.executors.get(task.executor_id)

@@ -5,13 +5,14 @@ Source: Mesos docs/monitoring.md; recorded answers.
 
 from __future__ import annotations
 
-from tepui.agent.core.state import TERMINAL, Executor, Phase, State
+from tepui.agent.core.state import Executor, Phase, State
 from tepui.resources import Resources
 from tepui.wire import mesos
+from tepui.wire.states import TERMINAL_STATES
 
 RESOURCES = ("cpus", "disk", "gpus", "mem")
 LIVING_STATES = ("killing", "running", "staging", "starting")
-TERMINAL_STATES = ("failed", "finished", "gone", "killed", "lost")
+ENDS = ("failed", "finished", "gone", "killed", "lost")
 
 
 def metrics_of(state: State, now_ms: int) -> dict[str, float]:
@@ -56,14 +57,11 @@ def _tasks(state: State) -> dict[str, float]:
     living = dict.fromkeys(LIVING_STATES, 0.0)
     for framework in state.frameworks.values():
         for task in framework.tasks.values():
-            if task.state not in TERMINAL:
+            if task.state not in TERMINAL_STATES:
                 name = task.state.name.removeprefix("TASK_").lower()
                 living[name] = living.get(name, 0.0) + 1
     over = state.counters.terminal_tasks
-    terminal = {
-        name: float(over.get(mesos.TaskState[f"TASK_{name.upper()}"], 0))
-        for name in TERMINAL_STATES
-    }
+    terminal = {name: float(over.get(mesos.TaskState[f"TASK_{name.upper()}"], 0)) for name in ENDS}
     return {f"slave/tasks_{name}": count for name, count in (living | terminal).items()}
 
 
@@ -94,4 +92,4 @@ def _parts_used(state: State) -> list[Resources]:
 def _tasks_of(state: State, executor: Executor) -> list[Resources]:
     tasks = state.frameworks[executor.framework_id].tasks
     running = [tasks[task_id] for task_id in executor.tasks]
-    return [Resources.of(one.info.resources) for one in running if one.state not in TERMINAL]
+    return [Resources.of(one.info.resources) for one in running if one.state not in TERMINAL_STATES]

@@ -28,19 +28,6 @@ PENDING_BYTES_PER_TASK_MAX = 16 << 20  # the same in bytes
 UPDATE_BYTES_MAX = 1 << 20  # of one update of an executor, its data with it
 TAKEN_PER_TASK_MAX = 1_000  # updates of one task that its executor may send a second time
 
-TERMINAL = frozenset(
-    {
-        mesos.TaskState.TASK_FINISHED,
-        mesos.TaskState.TASK_FAILED,
-        mesos.TaskState.TASK_KILLED,
-        mesos.TaskState.TASK_ERROR,
-        mesos.TaskState.TASK_LOST,
-        mesos.TaskState.TASK_DROPPED,
-        mesos.TaskState.TASK_GONE,
-        mesos.TaskState.TASK_GONE_BY_OPERATOR,
-    }
-)
-
 
 class Settings(Struct, frozen=True, kw_only=True):
     """The flags that decisions depend on."""

@@ -18,13 +18,13 @@ from tepui.agent.core.state import (
     PENDING_BYTES_PER_TASK_MAX,
     PENDING_PER_TASK_MAX,
     STATUSES_PER_TASK_MAX,
-    TERMINAL,
     Executor,
     Framework,
     State,
     Task,
 )
 from tepui.wire import link, mesos
+from tepui.wire.states import TERMINAL_STATES
 
 RESEND_MIN_MS = 10_000  # Mesos: STATUS_UPDATE_RETRY_INTERVAL_MIN
 RESEND_MAX_MS = 600_000  # Mesos: STATUS_UPDATE_RETRY_INTERVAL_MAX
@@ -48,7 +48,7 @@ def report(
 
     Nothing happens when the task has ended, or when its framework is being shut down.
     """
-    if framework.ending or task.state in TERMINAL:
+    if framework.ending or task.state in TERMINAL_STATES:
         return
     status = structs.replace(
         status,
@@ -59,7 +59,7 @@ def report(
     )
     task.state = status.state
     state.counters.valid_status_updates += 1
-    if task.state in TERMINAL:
+    if task.state in TERMINAL_STATES:
         counts = state.counters.terminal_tasks
         counts[task.state] = counts.get(task.state, 0) + 1
     _remember(task, status)
@@ -68,7 +68,7 @@ def report(
         len(task.pending) >= PENDING_PER_TASK_MAX
         or task.pending_bytes + size > PENDING_BYTES_PER_TASK_MAX
     )
-    if is_full and task.state not in TERMINAL:
+    if is_full and task.state not in TERMINAL_STATES:
         note(step, "update_dropped", task=task.id, state=status.state.name)
         return  # a scheduler that is so far behind will learn of the end all the same
     task.pending.append(status)
@@ -146,7 +146,7 @@ def acknowledged(
         return None
     status = task.pending.popleft()
     task.pending_bytes -= size_bytes(status)
-    if status.state in TERMINAL:
+    if status.state in TERMINAL_STATES:
         drop(state, task)
         return task
     task.backoff_ms = RESEND_MIN_MS
@@ -209,11 +209,13 @@ def to_wire(framework: Framework, executor: Executor | None, task: Task) -> meso
         health_check=info.health_check,
         kill_policy=info.kill_policy,
         limits=info.limits,
-        user=user_of(framework, info, executor),
+        user=named_user_of(framework, info, executor),
     )
 
 
-def user_of(framework: Framework, info: mesos.TaskInfo, executor: Executor | None) -> str | None:
+def named_user_of(
+    framework: Framework, info: mesos.TaskInfo, executor: Executor | None
+) -> str | None:
     """The user that the task names itself (Mesos: common/protobuf_utils.cpp)."""
     command = info.command if executor is None or executor.built_in else executor.info.command
     return command.user if command is not None else None

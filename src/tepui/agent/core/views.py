@@ -14,9 +14,10 @@ from tepui.agent.core.actions import AnswerClassic, AnswerOperator, Json
 from tepui.agent.core.allocated import allocated, allocated_executor
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import Classic, ClassicAsked, OperatorCalled
-from tepui.agent.core.state import TERMINAL, Executor, Framework, Phase, State, Task
+from tepui.agent.core.state import Executor, Framework, Phase, State, Task
 from tepui.resources import Ranges, Resources
 from tepui.wire import agent, mesos
+from tepui.wire.states import TERMINAL_STATES
 
 Usage = Mapping[str, mesos.ResourceStatistics]
 Object = dict[str, Json]
@@ -174,7 +175,7 @@ def _used(framework: Framework, executor: Executor) -> Resources:
     if executor.phase is Phase.TERMINATED:
         return Resources.empty
     tasks = [framework.tasks[task_id] for task_id in executor.tasks]
-    parts = [Resources.of(t.info.resources) for t in tasks if t.state not in TERMINAL]
+    parts = [Resources.of(t.info.resources) for t in tasks if t.state not in TERMINAL_STATES]
     return Resources.total([Resources.of(executor.info.resources), *parts])
 
 
@@ -304,7 +305,7 @@ def _get_tasks(state: State) -> Response.GetTasks:
         for task in framework.tasks.values():
             executor = framework.executors.get(task.executor_id)
             wire = _allocated(updates.to_wire(framework, executor, task), executor)
-            if task.state in TERMINAL:
+            if task.state in TERMINAL_STATES:
                 terminated.append(wire)
             elif executor is not None and task.id in executor.queued:
                 queued.append(wire)

@@ -33,7 +33,6 @@ REDIRECTS_MAX: Final = 5
 log = logging.getLogger("tepui.agent")
 
 
-
 class Refusal(Exception):
     """The other side is no master that we can speak to."""
 

@@ -13,10 +13,11 @@ from tepui.master.core import statuses, tasks
 from tepui.master.core.actions import Effects, SendToAgent
 from tepui.master.core.frameworks import recover_framework
 from tepui.master.core.sharing import Wire, shared_resources, shared_statuses
-from tepui.master.core.state import TERMINAL_STATES, Agent, Executor, Framework, State, Task
+from tepui.master.core.state import Agent, Executor, Framework, State, Task
 from tepui.resources import Resources
 from tepui.resources.resources import allocation_role
 from tepui.wire import link, mesos
+from tepui.wire.states import TERMINAL_STATES
 
 Reason = mesos.TaskStatus.Reason
 TaskState = mesos.TaskState

@@ -15,21 +15,9 @@ from tepui.master.core.events import Event, LinkId
 from tepui.master.core.settings import Settings
 from tepui.resources import Resources
 from tepui.wire import mesos, scheduler
+from tepui.wire.states import TERMINAL_STATES
 
 TaskKey: TypeAlias = tuple[FrameworkId, TaskId]
-
-TERMINAL_STATES: frozenset[mesos.TaskState] = frozenset(
-    {
-        mesos.TaskState.TASK_FINISHED,
-        mesos.TaskState.TASK_FAILED,
-        mesos.TaskState.TASK_KILLED,
-        mesos.TaskState.TASK_ERROR,
-        mesos.TaskState.TASK_LOST,
-        mesos.TaskState.TASK_DROPPED,
-        mesos.TaskState.TASK_GONE,
-        mesos.TaskState.TASK_GONE_BY_OPERATOR,
-    }
-)
 
 
 class Task(Struct, gc=False):

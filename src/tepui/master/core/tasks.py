@@ -6,8 +6,9 @@ from tepui.base.names import ExecutorId
 from tepui.master.core import statuses
 from tepui.master.core.actions import Effects
 from tepui.master.core.publish import publish_task_added, publish_task_updated
-from tepui.master.core.state import TERMINAL_STATES, Agent, Executor, Framework, State, Task
+from tepui.master.core.state import Agent, Executor, Framework, State, Task
 from tepui.wire import mesos
+from tepui.wire.states import TERMINAL_STATES
 
 
 def add_task(state: State, framework: Framework, agent: Agent, task: Task, step: Effects) -> None:

@@ -14,9 +14,10 @@ from tepui.master.core import statuses, tasks
 from tepui.master.core.actions import Effects, SendEvent, SendToAgent
 from tepui.master.core.publish import publish_task_updated
 from tepui.master.core.settings import ACKNOWLEDGED_MAX
-from tepui.master.core.state import TERMINAL_STATES, Agent, Framework, State
+from tepui.master.core.state import Agent, Framework, State
 from tepui.master.core.validation.agent import has_nan
 from tepui.wire import link, mesos, scheduler
+from tepui.wire.states import TERMINAL_STATES
 
 Event = scheduler.Event
 

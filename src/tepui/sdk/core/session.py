@@ -28,6 +28,7 @@ from tepui.sdk.core.backoff import Backoff, Jitter
 from tepui.sdk.core.masters import Masters
 from tepui.wire import mesos, scheduler
 from tepui.wire.mesos import TaskState
+from tepui.wire.states import TERMINAL_STATES
 
 Effects = Step[NoReturn, ev.Action]  # nothing to save: what must last is at the master
 
@@ -40,20 +41,8 @@ HEARTBEAT_INTERVAL_S = 15.0  # Mesos' default, for a master that does not say
 
 RETRIED = frozenset((404, 408, 429, 500, 502, 503, 504))  # a master (or proxy) that is starting
 
-TERMINAL = frozenset(
-    (
-        TaskState.TASK_FINISHED,
-        TaskState.TASK_FAILED,
-        TaskState.TASK_KILLED,
-        TaskState.TASK_ERROR,
-        TaskState.TASK_LOST,
-        TaskState.TASK_DROPPED,
-        TaskState.TASK_GONE,
-        TaskState.TASK_GONE_BY_OPERATOR,
-    )
-)
 # Nothing is known of the task; should it come back, its update makes it known again.
-FORGOTTEN = TERMINAL | {TaskState.TASK_UNKNOWN}
+FORGOTTEN = TERMINAL_STATES | {TaskState.TASK_UNKNOWN}
 
 
 class Phase(Enum):

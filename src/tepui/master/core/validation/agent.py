@@ -13,7 +13,6 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from tepui.base.errors import Refused
-from tepui.master.core.state import TERMINAL_STATES
 from tepui.master.core.validation.framework import info_error
 from tepui.master.core.validation.ids import id_error
 from tepui.master.core.validation.requested import overlap
@@ -22,6 +21,7 @@ from tepui.resources.ranges import Ranges
 from tepui.resources.resources import allocation_role
 from tepui.resources.roles import validate_role
 from tepui.wire import link, mesos
+from tepui.wire.states import TERMINAL_STATES
 
 PORT_MAX = 65_535
 
