@@ -25,6 +25,8 @@ TOO_MANY_BODIES: Final = text(503, "Too many requests with large bodies are unde
 NOT_HTTP: Final = text(400, "Invalid HTTP request received.")
 HEADERS_TOO_LARGE: Final = text(400, f"The headers are larger than {HEADERS_BYTES_MAX} bytes")
 
+_HEAD_END: Final = b"\r\n\r\n"
+_AT_ONCE_BYTES: Final = 4 * 1024
 _CHUNKED_FEED_BYTES: Final = 4 * 1024  # nobody knows where a chunked body ends before it is parsed
 _TARGETS_MAX: Final = 1_024  # that are remembered
 _KNOWN_BYTES_MAX: Final = 256
@@ -137,11 +139,13 @@ class RequestReader:
     def _portion_bytes(self, data: bytes, at: int) -> int:
         """How much to parse at once, so that it holds one request at most."""
         if not self._in_body:
+            if at == 0 and len(data) <= _AT_ONCE_BYTES and data.count(_HEAD_END) == 1:
+                return len(data)  # as nearly always: one call, and its body with it
             if self.begun_s is not None:  # the end of the head may have come in part
                 line = data.find(b"\n", at, at + 3)
                 if line >= 0:
                     return line + 1 - at
-            end = data.find(b"\r\n\r\n", at)
+            end = data.find(_HEAD_END, at)
             return end + 4 - at if end >= 0 else len(data) - at
         return _CHUNKED_FEED_BYTES if self._rest_bytes is None else self._rest_bytes
 
