@@ -203,11 +203,11 @@ class Connection(asyncio.Protocol):
         if self._at < len(self._unread):
             if not self._held_bytes and self._hold(len(self._unread)):
                 self._transport.pause_reading()
-        elif self._unread:
-            was_paused = bool(self._held_bytes)
+        elif self._held_bytes:
             self._drop_unread()
-            if was_paused:
-                self._transport.resume_reading()
+            self._transport.resume_reading()
+        else:
+            self._unread, self._at = b"", 0
 
     def _hold(self, size_bytes: int) -> bool:
         """Count bytes that wait here; False: all hold too many, and this client must go."""
@@ -293,7 +293,8 @@ class Connection(asyncio.Protocol):
             self._end()
         else:
             self._site.rested(self)
-            self._go_on()
+            if self._unread or self._is_last or self._reader.is_ahead:
+                self._go_on()
 
     def _begin_file(self, answer: Filed) -> None:
         request = self._busy
