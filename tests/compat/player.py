@@ -32,7 +32,7 @@ from tests.compat.recorded import (
     records,
 )
 
-EVENT_S = 15.0  # for an event that was recorded
+EVENT_S = 40.0  # for an event that was recorded; heartbeats come every 15 s
 LATE_S = 2.0  # the same, after one has already failed to come
 SETTLE_S = 0.1  # offers that fit nothing are declined after this time without a new one
 WHOLE_S = 0.5  # for the parts of an agent to be free again
