@@ -13,7 +13,7 @@ from tepui.allocator.filters import Filter, Filters
 from tepui.base.names import AgentId
 from tepui.resources import Resources
 
-REFUSE_MS_MAX = 365 * 24 * 3600 * 1000  # Mesos caps a filter at 365 days
+REFUSE_MS_MAX = 365 * 24 * 3_600_000  # Mesos: hierarchical.cpp caps a filter at 365 days
 STALE_MIN = 1024  # looks in vain that may wait besides one for each client with filters
 
 

@@ -8,8 +8,10 @@ from typing import Final
 
 import msgspec
 
+from tepui.base.errors import Refused
 from tepui.base.loop import Overloaded
 from tepui.web.decoding import NotUnzipped, unzipped
+from tepui.web.files import FileError
 from tepui.web.http import Answer, Request, Response, Streaming, TooManyFields, text
 from tepui.web.reader import TOO_LARGE
 from tepui.web.routes import Route
@@ -55,7 +57,9 @@ def failed(error: BaseException) -> Response:
         return text(400, str(error))
     if isinstance(error, NotNegotiable):
         return text(error.status, error.text)
-    if isinstance(error, Malformed):
+    if isinstance(error, Malformed | Refused):
         return text(400, error.text)
+    if isinstance(error, FileError):
+        return text(error.status, error.body)
     log.error("a request failed", exc_info=error)
     return FAILED

@@ -20,7 +20,7 @@ from typing import IO, Final, TypeVar
 
 from msgspec import Struct
 
-from tepui.web.http import Request, Response, json, text
+from tepui.web.http import Handler, Request, Response, json, text
 from tepui.wire import mesos
 
 T = TypeVar("T")
@@ -152,6 +152,15 @@ class FilesApi:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+
+    def handlers(self) -> dict[str, Handler]:
+        """All of them, by path."""
+        return {
+            "/files/browse": self.browse,
+            "/files/read": self.read,
+            "/files/download": self.download,
+            "/files/debug": self.debug,
+        }
 
     async def browse(self, request: Request) -> Response:
         """`/files/browse?path=`"""

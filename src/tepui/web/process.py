@@ -6,11 +6,10 @@ Source: Mesos's libprocess (system.hpp, logging.hpp); recorded answers.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 
 from tepui.base.durations import parse_duration_ms
 from tepui.base.errors import Refused
-from tepui.web.http import Request, Response, json, text
+from tepui.web.http import Handler, Request, Response, json, text
 from tepui.web.loglevel import LogLevel
 
 
@@ -40,7 +39,7 @@ class ProcessApi:
     def __init__(self, log_level: LogLevel) -> None:
         self._log_level = log_level
 
-    def handlers(self) -> dict[str, Callable[[Request], Awaitable[Response]]]:
+    def handlers(self) -> dict[str, Handler]:
         """Both, by path."""
         return {"/system/stats.json": self.stats, "/logging/toggle": self.toggle}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from tepui.agent.core.actions import AnswerClassic, Json, Reply
 from tepui.agent.core.events import Classic, ClassicAsked
@@ -10,14 +10,12 @@ from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.put import Put
-from tepui.web.http import Request, Response, json, text
+from tepui.web.http import Handler, Request, Response, json, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.process import ProcessApi, system_metrics
 from tepui.web.requests import Requests
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-Handle = Callable[[Request], Awaitable[Response]]
 
 
 class Endpoints:
@@ -39,7 +37,7 @@ class Endpoints:
         self._flags = flags
         self._process = ProcessApi(log_level)
 
-    def handlers(self) -> dict[str, Handle]:
+    def handlers(self) -> dict[str, Handler]:
         """All of them, by path."""
         return {
             "/state": self.state,

@@ -184,15 +184,9 @@ def _routes(
     routes = Routes(prefixes=("/slave(1)",))
     routes.add("/api/v1/executor", executor_api.handle)
     routes.add("/api/v1", operator_api.handle)
-    for path, handler in endpoints.handlers().items():
-        routes.add(path, handler)
-    for name, handler in (
-        ("browse", files.browse),
-        ("read", files.read),
-        ("download", files.download),
-        ("debug", files.debug),
-    ):
-        routes.add(f"/files/{name}", handler)
+    for part in (endpoints, files):
+        for path, handler in part.handlers().items():
+            routes.add(path, handler)
     routes.add("", _not_found)
     return routes
 

@@ -19,7 +19,7 @@ from tepui.agent.daemon.build import version_info
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.put import Put
 from tepui.web.decoding import decoded
-from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
+from tepui.web.files import READ_FILE_BYTES_MAX, Files
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, not_allowed, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.process import system_metrics
@@ -116,8 +116,6 @@ class OperatorApi:
             return Response(200) if answer is None else encoded(answer, accepted.message)
         except Malformed as malformed:
             return text(400, malformed.agent_text)
-        except FileError as error:
-            return text(error.status, error.body)
 
     async def _view(self, call: agent.Call) -> Message:
         assert call.type is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tepui.base.names import ExecutorId, OfferId, Role, TaskId
-from tepui.master.core import caps, offers, statuses, tasks
+from tepui.master.core import caps, messages, offers, statuses, tasks
 from tepui.master.core.actions import Effects, Note, SendEvent, SendToAgent
 from tepui.master.core.sharing import shared_resources
 from tepui.master.core.state import Agent, Executor, Framework, Offer, State, Task
@@ -365,8 +365,5 @@ def _operation_failed(
         message=text,
         agent_id=None if agent is None else mesos.AgentID(agent.id),
     )
-    event = scheduler.Event(
-        type=scheduler.Event.Type.UPDATE_OPERATION_STATUS,
-        update_operation_status=scheduler.Event.UpdateOperationStatus(status=status),
-    )
+    event = messages.operation_status(status)
     step.then.append(SendEvent(framework.subscription.stream, event))

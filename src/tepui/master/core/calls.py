@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tepui.base.names import AgentId, ExecutorId, FrameworkId, Role
-from tepui.master.core import caps, throttle
+from tepui.master.core import caps, messages, throttle
 from tepui.master.core.accept import accept, decline
 from tepui.master.core.actions import Answer, Effects, SendEvent, SendToAgent
 from tepui.master.core.events import CallReceived, CallsTurnCame
@@ -216,10 +216,7 @@ def _reconcile_operations(
             agent_id=wanted.agent_id,
             resource_provider_id=wanted.resource_provider_id,
         )
-        event = scheduler.Event(
-            type=scheduler.Event.Type.UPDATE_OPERATION_STATUS,
-            update_operation_status=scheduler.Event.UpdateOperationStatus(status=status),
-        )
+        event = messages.operation_status(status)
         step.then.append(SendEvent(framework.subscription.stream, event))
 
 

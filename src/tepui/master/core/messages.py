@@ -35,6 +35,14 @@ AGENT_CAPABILITIES = tuple(
 )
 
 
+def operation_status(status: mesos.OperationStatus) -> scheduler.Event:
+    """The event that tells a scheduler what became of an operation."""
+    return scheduler.Event(
+        type=scheduler.Event.Type.UPDATE_OPERATION_STATUS,
+        update_operation_status=scheduler.Event.UpdateOperationStatus(status=status),
+    )
+
+
 def time_info(at_ms: int) -> mesos.TimeInfo:
     """Milliseconds since the epoch, as the API has them."""
     return mesos.TimeInfo(nanoseconds=at_ms * NANOSECONDS_OF_MS)

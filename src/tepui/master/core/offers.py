@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isnan
 
 from tepui.allocator import Grant
+from tepui.allocator.expiry import REFUSE_MS_MAX
 from tepui.base.names import FrameworkId, OfferId, Role
 from tepui.master.core.actions import Effects, SendEvent
 from tepui.master.core.events import AllocationDue, OfferTimedOut
@@ -12,7 +13,6 @@ from tepui.master.core.settings import (
     ALLOCATE_AGENTS_MAX,
     DECLINE_PAUSE_MS,
     REFUSE_MS_DEFAULT,
-    REFUSE_MS_MAX,
 )
 from tepui.master.core.state import Agent, Framework, Offer, State
 from tepui.resources import Resources

@@ -14,7 +14,6 @@ from tepui.allocator.terms import MIN_ALLOCATABLE, Minimums
 HEARTBEAT_INTERVAL_MS: Final = 15_000  # Mesos: master/constants.hpp DEFAULT_HEARTBEAT_INTERVAL
 REFUSE_MS_DEFAULT: Final = 5_000  # Mesos: mesos.proto Filters.refuse_seconds
 DECLINE_PAUSE_MS: Final = 100  # Mesos has its --allocation_interval, 1 s, between the two
-REFUSE_MS_MAX: Final = 365 * 24 * 3_600_000  # Mesos: hierarchical.cpp caps it at 365 days
 ACKNOWLEDGED_MAX: Final = 10_000  # acknowledgements on their way to one agent that we remember
 ALLOCATE_AGENTS_MAX: Final = 150  # agents of one slice of an allocation cycle, about 2 ms
 

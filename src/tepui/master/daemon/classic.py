@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tepui.base.errors import Refused
 from tepui.base.names import FrameworkId, TaskId
 from tepui.master.core.events import (
     Asked,
@@ -74,10 +73,7 @@ class Classic:
         """Remove a framework: POST with frameworkId in the form."""
         if request.method != "POST":
             return not_allowed(request, "POST")
-        try:
-            framework_id = teardown_of(request.form)
-        except Refused as refused:
-            return text(400, refused.text)
+        framework_id = teardown_of(request.form)
         return await self._requests.ask(
             lambda number: self._put(TeardownAsked(RequestId(number), framework_id))
         )
@@ -111,10 +107,7 @@ class Classic:
         )
 
     async def _ask(self, name: str, query: dict[str, str]) -> Response:
-        try:
-            question = question_of(name, query)
-        except Refused as refused:
-            return text(400, refused.text)
+        question = question_of(name, query)
         assert question is not None  # PARSERS has the name
         asked = question
         return await self._requests.ask(lambda number: self._put(Asked(RequestId(number), asked)))

@@ -21,12 +21,11 @@ from tepui.master.core.operator import SHELL_CALLS, call_error
 from tepui.master.daemon.put import Put
 from tepui.web.decoding import decoded
 from tepui.web.event_streams import EventStreams
-from tepui.web.files import READ_FILE_BYTES_MAX, FileError, Files
+from tepui.web.files import READ_FILE_BYTES_MAX, Files
 from tepui.web.http import Filed, Request, Response, Streaming, not_allowed, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.requests import Requests
 from tepui.wire import master, media, recordio
-from tepui.wire.errors import Malformed
 
 NANOSECONDS_OF_MS = 1_000_000
 
@@ -55,32 +54,25 @@ class OperatorApi:
         """Answer one request."""
         if request.method != "POST":
             return not_allowed(request, "POST")
-        try:
-            content = media.content(request.headers.get("content-type"))
-            call = await decoded(Call, request.body, content)
-            error = call_error(call)
-            if error is not None:
-                return text(400, error)
-            accepted = media.accepted(request.headers.get("accept"))
-            if call.type is Call.Type.SUBSCRIBE:
-                return await self._subscribe(request, accepted)
-            if call.type in SHELL_CALLS:
-                answer = await self._here(call)
-                if answer is None:
-                    return Response(200)
-                return Response(200, media.encode(answer, accepted), accepted.value)
-            principal = request.principal
-            return await self._requests.ask(
-                lambda number: self._put(
-                    OperatorCallReceived(RequestId(number), call, principal, accepted)
-                )
+        content = media.content(request.headers.get("content-type"))
+        call = await decoded(Call, request.body, content)
+        error = call_error(call)
+        if error is not None:
+            return text(400, error)
+        accepted = media.accepted(request.headers.get("accept"))
+        if call.type is Call.Type.SUBSCRIBE:
+            return await self._subscribe(request, accepted)
+        if call.type in SHELL_CALLS:
+            answer = await self._here(call)
+            if answer is None:
+                return Response(200)
+            return Response(200, media.encode(answer, accepted), accepted.value)
+        principal = request.principal
+        return await self._requests.ask(
+            lambda number: self._put(
+                OperatorCallReceived(RequestId(number), call, principal, accepted)
             )
-        except media.NotNegotiable as refusal:
-            return text(refusal.status, refusal.text)
-        except Malformed as malformed:
-            return text(400, malformed.text)
-        except FileError as failed:
-            return text(failed.status, failed.body)
+        )
 
     async def _subscribe(self, request: Request, accepted: media.Media) -> Response | Streaming:
         """A stream of events, whose first comes from a snapshot if it is large."""

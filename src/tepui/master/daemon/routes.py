@@ -29,18 +29,12 @@ def routes(
     files = Files()
     if options.log_file is not None:
         files.attach("/master/log", options.log_file)
-    files_api = FilesApi(files)
     table = Routes(prefixes=("/master",))
     schedulers = SchedulerApi(put, requests, streams)
     table.add("/api/v1/scheduler", schedulers.handle, schedulers.lane)
     log_level = LogLevel()
     table.add("/api/v1", OperatorApi(put, requests, streams, files, log_level).handle)
-    for path, telling in ProcessApi(log_level).handlers().items():
-        table.add(path, telling)
-    for path, handler in Classic(put, requests, info).handlers().items():
-        table.add(path, handler)
-    table.add("/files/browse", files_api.browse)
-    table.add("/files/read", files_api.read)
-    table.add("/files/download", files_api.download)
-    table.add("/files/debug", files_api.debug)
+    for part in (ProcessApi(log_level), Classic(put, requests, info), FilesApi(files)):
+        for path, handler in part.handlers().items():
+            table.add(path, handler)
     return table
