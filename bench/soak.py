@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import io
 import json
 import logging
 import re
@@ -53,6 +54,9 @@ WARM_UP_S: Final = 8.0  # a run of minutes; a shorter one has less
 DRAIN_S: Final = 60.0  # for tasks to end once the hostile client has gone
 FILES_S: Final = 30.0  # for the daemons to notice closed connections
 FILES_MORE: Final = 40  # connections of good clients come and go
+HARM_MORE_S: Final = 30.0  # for a hostile client to end after its time
+LONGER: Final = 1.5  # a run may take so many times as long as was asked for,
+LONGER_S: Final = 180.0  # and so much more
 STALL_S: Final = 10.0  # some task ends at least so often
 # Whoever may subscribe has a share: hundreds of frameworks that sit on their offers leave little to
 # others, whatever the master does. Against them there are roles, quota and authentication.
@@ -241,11 +245,12 @@ class Soak:
             stdout=asyncio.subprocess.PIPE,
         )
         try:
-            async with asyncio.timeout(seconds + 30):
+            async with asyncio.timeout(seconds + HARM_MORE_S):
                 said, _ = await process.communicate()
         except TimeoutError:
             process.kill()
-            said, _ = await process.communicate()
+            self.ledger.fault(f"the hostile client '{kind}' did not end by itself")
+            return {}
         if process.returncode != 0:
             self.ledger.fault(f"the hostile client '{kind}' itself ended with {process.returncode}")
             return {}
@@ -465,6 +470,18 @@ def log_faults(daemons: list[Daemon]) -> list[str]:
     return faults
 
 
+async def in_time(run: Soak, seconds: float) -> None:
+    """The run; fails with all that waits when it does not end."""
+    running = asyncio.create_task(run.run())
+    await asyncio.wait((running,), timeout=seconds)
+    if not running.done():
+        waiting = io.StringIO()
+        for task in asyncio.all_tasks():
+            task.print_stack(file=waiting)
+        raise AssertionError(f"not ended within {seconds:.0f} s:\n{waiting.getvalue()}")
+    await running
+
+
 def soak(options: Options) -> list[str]:
     """Run; the faults."""
     faults: list[str] = []
@@ -493,7 +510,7 @@ def soak(options: Options) -> list[str]:
                 daemons = [cluster.master, *cluster.agents]
                 print(HEAD)
                 run = Soak(cluster, options)
-                uvloop.run(run.run())
+                uvloop.run(in_time(run, options.minutes * 60 * LONGER + LONGER_S))
         except AssertionError as error:
             faults.append(str(error))
         faults += log_faults(daemons)

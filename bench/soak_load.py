@@ -37,7 +37,7 @@ AWAY_S: Final = 1.0
 SUBSCRIBE_S: Final = 60.0  # a scheduler is subscribed by then, before it has another whim
 KILL_AGAIN_S: Final = 2.0
 ASK_AFTER_S: Final = 5.0  # a task that has not ended is reconciled
-ATTEMPTS_MAX: Final = 60
+SAY_S: Final = 30.0  # a call that must be taken is repeated so long
 ATTEMPT_S: Final = 0.5
 VISIT_TASKS: Final = 3
 VISIT_S: Final = 20.0
@@ -93,6 +93,7 @@ class Load:
         self._client = connect(None)
         self._doing: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._mood = asyncio.Lock()  # held through a whim: one that is begun is ended
         self._changes = True  # it subscribes or leaves; calls may fail without anybody's fault
         self._is_gone = False  # torn down: what is still told does not count
 
@@ -112,7 +113,8 @@ class Load:
 
     async def stop(self) -> None:
         """Tear the framework down."""
-        self._stopping = True
+        async with self._mood:
+            self._stopping = True
         self._client.leaves = True
         if not await self._say(lambda client: client.teardown()):
             self._ledger.fault(f"'{self.name}': could not be torn down")
@@ -177,10 +179,12 @@ class Load:
     async def _say(
         self,
         call: Callable[[Client], Coroutine[None, None, None]],
-        attempts: int = ATTEMPTS_MAX,
+        *,
+        once: bool = False,
     ) -> bool:
         """Whether the master has taken the call, which is repeated when a connection breaks."""
-        for _ in range(attempts):
+        until_s = time.monotonic() + SAY_S
+        while True:
             client = self._client
             try:
                 await call(client)
@@ -194,8 +198,9 @@ class Load:
                     return False
             else:
                 return True
+            if once or time.monotonic() > until_s:
+                return False
             await asyncio.sleep(ATTEMPT_S)
-        return False
 
     async def _tick(self) -> None:
         last_s = time.monotonic()
@@ -251,7 +256,7 @@ class Load:
             )
         tasks = [task for task, _ in placed]
         # Not repeated: nobody knows whether a call that broke was taken. `_ask` finds out.
-        is_taken = await self._say(lambda c: c.accept(offer, tasks, refuse_seconds=0.1), attempts=1)
+        is_taken = await self._say(lambda c: c.accept(offer, tasks, refuse_seconds=0.1), once=True)
         for task in tasks:
             self._ledger.accepted(task.task_id.value, is_taken=is_taken)
             if task.command is not None and task.command.value == LONG:
@@ -260,7 +265,7 @@ class Load:
     async def _kill(self, task_id: str, agent_id: str) -> None:
         await asyncio.sleep(self._random.uniform(0, 0.5))
         while (task := self._ledger.open.get(task_id)) and task.ended is None:
-            await self._say(lambda client: client.kill(task_id, agent_id), attempts=1)
+            await self._say(lambda client: client.kill(task_id, agent_id), once=True)
             await asyncio.sleep(KILL_AGAIN_S)
 
     def _decline_old(self, now_s: float) -> None:
@@ -274,7 +279,7 @@ class Load:
                 self._do(self._decline(tuple(offers), refuse_s))
 
     async def _decline(self, offers: tuple[mesos.Offer, ...], refuse_s: float) -> None:
-        await self._say(lambda c: c.decline(offers, refuse_seconds=refuse_s), attempts=1)
+        await self._say(lambda c: c.decline(offers, refuse_seconds=refuse_s), once=True)
 
     def _knows(self, offer: mesos.Offer) -> bool:
         return offer.hostname in self._shared.hosts or offer.hostname.startswith(PREFIX)
@@ -287,7 +292,7 @@ class Load:
             old = {t.id: t.agent_id for t in self._answered() if t.launched_s < until_s}
             if old:
                 asked: dict[str, str | None] = dict(old)
-                await self._say(lambda client: client.reconcile(asked), attempts=1)  # noqa: B023
+                await self._say(lambda client: client.reconcile(asked), once=True)  # noqa: B023
 
     def _answered(self) -> list[Task]:
         """Those that the master must know: of others it may not have heard yet."""
@@ -298,15 +303,17 @@ class Load:
         while not self._stopping:
             await asyncio.sleep(self._random.uniform(*MOOD_S))
             await _until(lambda: not self._changes, time.monotonic() + SUBSCRIBE_S)
-            await self._random.choice(moods)()
+            async with self._mood:
+                if not self._stopping:
+                    await self._random.choice(moods)()
 
     async def _reconcile(self) -> None:
         open_tasks: dict[str, str | None] = {task.id: task.agent_id for task in self._answered()}
         asked = open_tasks if self._random.random() < 0.5 else None
-        await self._say(lambda client: client.reconcile(asked), attempts=1)
+        await self._say(lambda client: client.reconcile(asked), once=True)
 
     async def _rest(self) -> None:
-        if await self._say(lambda client: client.suppress(), attempts=1):
+        if await self._say(lambda client: client.suppress(), once=True):
             await asyncio.sleep(AWAY_S * self._random.random())
         await self._say(lambda client: client.revive())
 
@@ -323,7 +330,7 @@ class Load:
             await self._replace(before)
 
     async def _replace(self, before: Client) -> None:
-        if before.framework_id is None or self._stopping:
+        if before.framework_id is None:
             return
         self.failovers += 1
         self._changes = True

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from tepui.sdk.http import NETWORK_ERRORS, Http
-from tepui.wire import scheduler
+from tepui.wire import mesos, scheduler
 from tepui.wire.media import Media
 
 CONNECTIONS = 2
+UNSENT_BYTES = 32 * 1024 * 1024  # more than sockets hold
 CALL = scheduler.Call(type=scheduler.Call.Type.REVIVE)
 
 
@@ -60,3 +61,35 @@ async def _cancel() -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         await http.close()
+
+
+def test_closing_does_not_wait_for_a_peer_that_reads_nothing() -> None:
+    asyncio.run(_close_unread())
+
+
+async def _close_unread() -> None:
+    acknowledge = scheduler.Call.Acknowledge(
+        agent_id=mesos.AgentID("an agent"),
+        task_id=mesos.TaskID("x" * UNSENT_BYTES),
+        uuid=bytes(16),
+    )
+    call = scheduler.Call(type=scheduler.Call.Type.ACKNOWLEDGE, acknowledge=acknowledge)
+    connected: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
+
+    class Deaf(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+            connected.put_nowait(transport)
+
+    server = await asyncio.get_running_loop().create_server(Deaf, "127.0.0.1", 0)
+    async with server:
+        http = Http(Media.PROTOBUF)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        calling = asyncio.create_task(http.call(url, call))
+        async with asyncio.timeout(20):
+            peer = await connected.get()
+            await http.close()
+            [outcome] = await asyncio.gather(calling, return_exceptions=True)
+        peer.abort()
+    assert isinstance(outcome, NETWORK_ERRORS), outcome

@@ -6,9 +6,12 @@ Source: Mesos docs/scheduler-http-api.md, docs/executor-http-api.md.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from io import BytesIO
 from typing import Generic, TypeVar
+from weakref import WeakSet
 
 import aiohttp
 from msgspec import Struct
@@ -23,8 +26,10 @@ M = TypeVar("M", bound=ProtoMessage)
 
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 3.0  # less than servers keep an idle connection: a call must not meet its end
+CLOSE_S = 0.5  # for a peer to read what was written to it, when the client is closed
 CALL_TIMEOUT_S = 30.0  # for the whole answer of a call
 ANSWER_TIMEOUT_S = 60.0  # for the status line of a stream: a busy master answers late
+BODY_BYTES_AT_ONCE = 1024 * 1024  # aiohttp warns of longer ones: they are written in pieces
 RECORD_BYTES_MAX = 512 * 1024 * 1024  # one event: the state of a very large cluster
 REASON_BYTES_MAX = 16 * 1024  # of the text that explains a refusal
 
@@ -87,8 +92,13 @@ class Http:
         self, media: Media, headers: Mapping[str, str] | None = None, *, connections_max: int = 16
     ) -> None:
         self._media = media
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_S),
+            connector=aiohttp.TCPConnector(
+                limit=connections_max,
+                keepalive_timeout=KEEPALIVE_S,
+                socket_factory=self._new_socket,
+            ),
             headers={"Accept": media.value, "Accept-Encoding": "identity", **(headers or {})},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
@@ -107,7 +117,7 @@ class Http:
             asyncio.timeout(CALL_TIMEOUT_S),
             self._session.post(
                 url,
-                data=encode(message, self._media),
+                data=self._body(message),
                 headers={"Content-Type": self._media.value, **(headers or {})},
                 allow_redirects=False,
             ) as response,
@@ -133,7 +143,7 @@ class Http:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             response = await self._session.post(
                 url,
-                data=encode(message, self._media),
+                data=self._body(message),
                 headers={"Content-Type": self._media.value},
                 allow_redirects=False,
             )
@@ -141,6 +151,10 @@ class Http:
             yield Stream(response, event, self._media)
         finally:
             response.close()
+
+    def _body(self, message: ProtoMessage) -> bytes | BytesIO:
+        body = encode(message, self._media)
+        return body if len(body) <= BODY_BYTES_AT_ONCE else BytesIO(body)
 
     def decode(self, message: type[M], answer: Answer) -> M:
         """The message in an answer; raises BadPeer when there is none."""
@@ -151,7 +165,19 @@ class Http:
 
     async def close(self) -> None:
         """Close every connection; calls under way fail with one of NETWORK_ERRORS."""
-        await self._session.close()
+        closing = asyncio.create_task(self._session.close())
+        _, waiting = await asyncio.wait((closing,), timeout=CLOSE_S)
+        if waiting:  # for a peer to read; it may never do so
+            for one in self._sockets:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+        await closing
+
+    def _new_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        self._sockets.add(made)
+        return made
 
     @contextmanager
     def _breaks_when_closed(self) -> Iterator[None]:
