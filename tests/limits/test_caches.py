@@ -23,3 +23,16 @@ def test_a_long_target_is_not_kept() -> None:
     kept = reader._known_target.cache_info().currsize
     reader.target_of(longest + b"x")
     assert reader._known_target.cache_info().currsize == kept
+
+
+def test_a_long_head_is_not_kept() -> None:
+    def keeps(size_bytes: int) -> bool:
+        before, after = b"GET /state HTTP/1.1\r\nX: ", b"\r\n\r\n"
+        head = before + b"x" * (size_bytes - len(before) - len(after)) + after
+        one = reader.RequestReader("127.0.0.1:5050", reader.Held(), frozenset())
+        request, _ = one.read(head, 0)
+        assert request is not None
+        return one._known is not None
+
+    assert keeps(reader._KNOWN_HEAD_BYTES_MAX)
+    assert not keeps(reader._KNOWN_HEAD_BYTES_MAX + 1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from tepui.web.filed import FileWriter, SharedFile
 from tepui.web.http import ACCEPTED, Answer, Filed, Request, Response, Streaming, text
 from tepui.web.reader import NotServed, RequestReader
+from tepui.web.requests import Later
 
 if TYPE_CHECKING:
     from tepui.web.site import Site
@@ -250,14 +251,22 @@ class Connection(asyncio.Protocol):
         """Answer the request that is under way."""
         if isinstance(answer, Response | Streaming):
             self._write_or_abort(answer)
+        elif isinstance(answer, Later):
+            answer.then(self._came)
         else:
             body_bytes = 0 if self._busy is None else len(self._busy.body)
             self._site.awaited(answer, self._answered, body_bytes)
 
     def _answered(self, waiting: asyncio.Future[Answer]) -> None:
-        answer = self._site.result(waiting)
+        self._came(self._site.result(waiting))
+
+    def _came(self, answer: Answer) -> None:
         if self.is_open:
-            self._write_or_abort(answer)
+            try:
+                self._write_or_abort(answer)
+            except Exception as error:  # our fault, but not of whoever brings the answer
+                fault = {"message": "an answer was not written", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(fault)
         elif isinstance(answer, Streaming):
             answer.stream.client_left()  # else it would collect events for nobody
 

@@ -2,6 +2,9 @@
 
 llhttp (httptools) parses. It is given one request at most, so that nothing behind a request is
 parsed before somebody asks for it: a client that floods a connection fills its own buffers.
+
+A scheduler's calls differ in their bodies only. So a head that is byte for byte that of the request
+before is not parsed again.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import httptools
+from msgspec import structs
 
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, text
 
@@ -30,6 +34,7 @@ _AT_ONCE_BYTES: Final = 4 * 1024
 _CHUNKED_FEED_BYTES: Final = 4 * 1024  # nobody knows where a chunked body ends before it is parsed
 _TARGETS_MAX: Final = 1_024  # that are remembered
 _KNOWN_BYTES_MAX: Final = 256
+_KNOWN_HEAD_BYTES_MAX: Final = 1024
 _SLASHES: Final = re.compile(r"/{2,}")
 
 
@@ -68,6 +73,14 @@ class Held:
         self._bytes -= size_bytes
 
 
+class _Known(NamedTuple):
+    """The head of a request that came in one piece, and what it says."""
+
+    head: bytes
+    size_bytes: int  # with the body
+    request: Request  # without it
+
+
 class RequestReader:
     """The reading side of one connection."""
 
@@ -89,6 +102,7 @@ class RequestReader:
         self._body: bytes | bytearray = b""
         self._rest_bytes: int | None = 0  # of the body; None: it is chunked
         self._in_body = False
+        self._known: _Known | None = None  # the last one
 
     def read(self, data: bytes, at: int) -> tuple[Request | None, int]:
         """The first whole request of `data` from `at` on, and where it ends. Raises NotServed.
@@ -96,6 +110,15 @@ class RequestReader:
         Without a request what is behind is to be read in a later turn of the loop: a body in tiny
         chunks costs much. With one that `is_upgrade`, it is of another protocol.
         """
+        is_begin = self.begun_s is None and not self._whole and self._refusal is None
+        known = self._known
+        if is_begin and known is not None and data.startswith(known.head, at):
+            end = at + known.size_bytes
+            if end <= len(data):
+                self._head_bytes = 0
+                body = data[at + len(known.head) : end]
+                return structs.replace(known.request, body=body), end
+        begin = at
         while at < len(data) and not self._whole and self._refusal is None:
             end = at + self._portion_bytes(data, at)
             piece = data if at == 0 and end >= len(data) else data[at:end]
@@ -111,7 +134,10 @@ class RequestReader:
             if self._in_body and self._rest_bytes is None:
                 break
         if self._whole:
-            return self._whole.popleft(), at
+            request = self._whole.popleft()
+            if is_begin and begin == 0 and at == len(data):
+                self._know(data, request)
+            return request, at
         if self._refusal is not None:
             raise NotServed(self._refusal)
         return None, at
@@ -123,6 +149,15 @@ class RequestReader:
         That is so when the end of a body in chunks came together with others.
         """
         return bool(self._whole) or self._refusal is not None or self.awaits_continue
+
+    def _know(self, data: bytes, request: Request) -> None:
+        """Remember the head of the request if `data` is that request and nothing else."""
+        head_bytes = data.find(_HEAD_END) + len(_HEAD_END)
+        is_alone = head_bytes + len(request.body) == len(data)
+        is_plain = self._rest_bytes is not None and request.keeps_alive and not request.is_upgrade
+        if is_alone and is_plain and head_bytes <= _KNOWN_HEAD_BYTES_MAX:
+            bare = structs.replace(request, body=b"")
+            self._known = _Known(data[:head_bytes], len(data), bare)
 
     def forget(self) -> None:
         """No further request is answered: nothing is held any more."""

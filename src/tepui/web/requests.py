@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class Later(Generic[T]):
+    """What a core will answer. Whoever waits awaits it, or is called when it is there.
+
+    Not a future: being called costs no turn of the loop, and every call of a scheduler waits so.
+    """
+
+    __slots__ = ("_then",)
+
+    def __init__(self) -> None:
+        self._then: Callable[[T], None] | None = None
+
+    def then(self, call: Callable[[T], None]) -> None:
+        """Call this with the answer, which has not come yet."""
+        self._then = call
+
+    def come(self, reply: T) -> None:
+        """Here it is."""
+        if self._then is not None:
+            self._then(reply)
+
+    def __await__(self) -> Generator[object, None, T]:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def come(reply: T) -> None:
+            if not future.done():  # whoever waited may have been cancelled
+                future.set_result(reply)
+
+        self.then(come)
+        return (yield from future)
 
 
 class Requests(Generic[T]):
     """The waiting requests of one daemon. The core answers each once."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, asyncio.Future[T]] = {}
+        self._waiting: dict[int, Later[T]] = {}
         self._last = 0
 
     def number(self) -> int:
@@ -21,16 +52,16 @@ class Requests(Generic[T]):
         self._last += 1
         return self._last
 
-    def ask(self, put: Callable[[int], None], number: int | None = None) -> asyncio.Future[T]:
+    def ask(self, put: Callable[[int], None], number: int | None = None) -> Later[T]:
         """Have `put` put the event of a new request; where its answer will be.
 
         Raises what `put` raises (base.loop.Overloaded), and then nobody waits.
         """
         number = number or self.number()
         put(number)
-        waiting: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = waiting
-        return waiting
+        later: Later[T] = Later()
+        self._waiting[number] = later
+        return later
 
     def forget(self, number: int) -> None:
         """Nobody waits for it any more."""
@@ -38,6 +69,6 @@ class Requests(Generic[T]):
 
     def answer(self, number: int, reply: T) -> None:
         """The one who waits goes on."""
-        waiting = self._waiting.pop(number, None)
-        if waiting is not None and not waiting.done():  # whoever waited may have been cancelled
-            waiting.set_result(reply)
+        later = self._waiting.pop(number, None)
+        if later is not None:
+            later.come(reply)

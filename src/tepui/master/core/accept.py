@@ -36,7 +36,11 @@ class _Budget(Struct):
     framework: Framework
     agent: Agent
     role: Role
-    left: Resources
+    context: LaunchContext  # which holds it
+
+    def spend(self, resources: Resources) -> None:
+        """Of what is left."""
+        self.context.offered -= resources
 
 
 def accept(
@@ -53,22 +57,16 @@ def accept(
         return
     for offer in accepted:
         offers.remove(state, offer)
-    first = accepted[0]
-    budget = _Budget(
-        framework,
-        state.agents[first.agent_id],
-        first.role,
-        Resources.total(o.resources for o in accepted),
-    )
+    budget = _budget(state, framework, accepted)
     for operation in call.operations:
         _carry_out(state, budget, operation, now_ms, step)
-    if budget.left:
+    if left := budget.context.offered:
         refuse = offers.refusal_ms if call.operations else offers.pause_ms
         state.allocator.recover(
             framework.id,
             budget.role,
             budget.agent.id,
-            budget.left,
+            left,
             refuse_ms=refuse(call.filters),
             now_ms=now_ms,
         )
@@ -195,7 +193,7 @@ def _launch(
     framework = budget.framework
     info = completed_task(asked, framework.id)
     error = error or _cap_error(state, budget, (info,))
-    error = error or task_error(info, _context(state, budget))
+    error = error or task_error(info, budget.context)
     if error is not None:
         _refuse_task(state, framework, info, error, Reason.REASON_TASK_INVALID, now_ms, step)
         return
@@ -217,7 +215,7 @@ def _launch_group(
     executor = launch.executor
     group = completed_group(launch.task_group, executor)
     error = error or _cap_error(state, budget, group.tasks)
-    error = error or task_group_error(group, executor, _context(state, budget))
+    error = error or task_group_error(group, executor, budget.context)
     if error is not None:
         for info in launch.task_group.tasks:
             _refuse_task(
@@ -239,15 +237,16 @@ def _cap_error(state: State, budget: _Budget, infos: tuple[mesos.TaskInfo, ...])
     return error
 
 
-def _context(state: State, budget: _Budget) -> LaunchContext:
-    framework, agent = budget.framework, budget.agent
-    return LaunchContext(
+def _budget(state: State, framework: Framework, accepted: list[Offer]) -> _Budget:
+    role = accepted[0].role
+    agent = state.agents[accepted[0].agent_id]
+    context = LaunchContext(
         framework_id=framework.id,
         agent_id=agent.id,
-        role=budget.role,
-        offered=budget.left,
-        task_known=lambda task_id: task_id in framework.tasks,
-        task_unreachable=lambda task_id: task_id in framework.unreachable_tasks,
+        role=role,
+        offered=Resources.total(offer.resources for offer in accepted),
+        task_known=framework.tasks.__contains__,
+        task_unreachable=framework.unreachable_tasks.__contains__,
         executors={
             executor_id: executor.info
             for executor_id, executor in agent.executors_of(framework.id).items()
@@ -258,6 +257,7 @@ def _context(state: State, budget: _Budget) -> LaunchContext:
             if task.agent_id == agent.id and task.executor_id == executor_id
         ],
     )
+    return _Budget(framework, agent, role, context)
 
 
 def _use_executor(budget: _Budget, info: mesos.ExecutorInfo | None) -> ExecutorId | None:
@@ -266,9 +266,10 @@ def _use_executor(budget: _Budget, info: mesos.ExecutorInfo | None) -> ExecutorI
         return None
     framework, agent = budget.framework, budget.agent
     executor_id = ExecutorId(info.executor_id.value)
-    if executor_id not in agent.executors_of(framework.id):
+    if executor_id not in budget.context.executors:
         _, resources = shared_resources(info.resources)
-        budget.left -= resources
+        budget.spend(resources)
+        budget.context.executors[executor_id] = info
         executor = Executor(
             info=info,
             framework_id=framework.id,
@@ -289,7 +290,7 @@ def _add_task(
 ) -> None:
     framework, agent = budget.framework, budget.agent
     _, resources = shared_resources(info.resources)
-    budget.left -= resources
+    budget.spend(resources)
     task = Task(
         id=TaskId(info.task_id.value),
         framework_id=framework.id,

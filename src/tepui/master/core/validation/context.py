@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct, field
 
@@ -18,8 +18,10 @@ def _never(task_id: str) -> bool:
     return False
 
 
-class LaunchContext(Struct, frozen=True):
+class LaunchContext(Struct):
     """One framework, the agent of its accepted offers, and what is left of them.
+
+    Made for one ACCEPT, and kept up to date from task to task.
 
     - `role`: the role of the offers;
     - `offered`: less what earlier tasks of the same ACCEPT have taken;
@@ -36,5 +38,5 @@ class LaunchContext(Struct, frozen=True):
     offered: Resources
     task_known: Callable[[str], bool]
     task_unreachable: Callable[[str], bool] = _never
-    executors: Mapping[str, mesos.ExecutorInfo] = field(default_factory=dict)
+    executors: dict[str, mesos.ExecutorInfo] = field(default_factory=dict)
     containers: Callable[[str], Iterable[mesos.ContainerInfo | None]] = _nothing_runs
