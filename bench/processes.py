@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -72,6 +73,25 @@ def started(arguments: Sequence[str], log: Path) -> Iterator[int]:
             print(f"{arguments} ended with {code}; its log ends with:", file=sys.stderr)
             print(log.read_text(errors="replace")[-2_000:], file=sys.stderr)
     assert code in (0, -signal.SIGTERM), f"a server ended with {code}"
+
+
+async def output(arguments: Sequence[str], within_s: float) -> tuple[int, str]:
+    """Exit code and output of `python arguments...`, which is killed when it takes longer.
+
+    Not asyncio's subprocesses: in uvloop's, Python runs in the child before the program does, and a
+    lock that another thread held at the fork is held there for ever, while the parent waits for both.
+    """
+
+    def run() -> tuple[int, str]:
+        try:
+            done = subprocess.run(
+                [sys.executable, *arguments], stdout=subprocess.PIPE, timeout=within_s, text=True
+            )
+        except subprocess.TimeoutExpired:
+            return -signal.SIGKILL, ""
+        return done.returncode, done.stdout
+
+    return await asyncio.to_thread(run)
 
 
 def tepui(*arguments: str, profile: tuple[str, Path] | None = None) -> list[str]:

@@ -32,6 +32,7 @@ import psutil
 import uvloop
 from msgspec import Struct
 
+from bench import processes
 from bench.hostile import KINDS
 from bench.processes import MB, cpu_s, pss_bytes
 from bench.soak_agents import SoakAgent
@@ -150,6 +151,14 @@ class Soak:
         """All turns, then the comparison with what the master says."""
         for agent in self._agents:
             agent.start()
+        try:
+            await self._run()
+            await self._compare()
+        finally:
+            for agent in self._agents:
+                await agent.stop()
+
+    async def _run(self) -> None:
         await self._until(self._all_registered, AGENTS_WAIT_S, "all agents are registered")
         self._loads = [self._load(number) for number in range(self._options.schedulers)]
         for load in self._loads:
@@ -172,9 +181,6 @@ class Soak:
             for one in background:
                 one.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-        await self._compare()
-        for agent in self._agents:
-            await agent.stop()
 
     # Turns
 
@@ -236,23 +242,15 @@ class Soak:
 
     async def _harm(self, kind: str, seconds: float) -> dict[str, int]:
         ports = [agent.address.rpartition(":")[2] for agent in self._cluster.agents]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
+        harm = (
             *("-m", "bench.hostile", kind, "--master", str(self._port)),
             *(word for port in ports for word in ("--agent", port)),
             *("--seconds", str(seconds), "--seed", str(self._random.getrandbits(32))),
             *("--share", str(self._options.share)),
-            stdout=asyncio.subprocess.PIPE,
         )
-        try:
-            async with asyncio.timeout(seconds + HARM_MORE_S):
-                said, _ = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            self.ledger.fault(f"the hostile client '{kind}' did not end by itself")
-            return {}
-        if process.returncode != 0:
-            self.ledger.fault(f"the hostile client '{kind}' itself ended with {process.returncode}")
+        code, said = await processes.output(harm, seconds + HARM_MORE_S)
+        if code != 0:
+            self.ledger.fault(f"the hostile client '{kind}' itself ended with {code}")
             return {}
         did: dict[str, int] = json.loads(said)
         return did

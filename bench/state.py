@@ -310,16 +310,9 @@ async def answers(calls: Calls, seconds: float) -> list[float]:
 
 async def child(*arguments: str) -> str:
     """What the pollers print."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.state", "poll", *arguments, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), POLLERS_S)
-    except TimeoutError:
-        process.kill()
-        raise
-    assert process.returncode == 0, f"the pollers ended with {process.returncode}"
-    return output.decode()
+    code, said = await processes.output(("-m", "bench.state", "poll", *arguments), POLLERS_S)
+    assert code == 0, f"the pollers ended with {code}"
+    return said
 
 
 def poll_main(port: str, path: str, pollers: str, seconds: str, copy: str) -> None:
