@@ -31,6 +31,7 @@ from bench.hostile_wire import (
     drained,
     request,
     reset,
+    send,
     subscription,
     together,
 )
@@ -65,7 +66,7 @@ class SlowReader(Hostile):
         )
         async with self.connected(buffer_bytes=2048) as (reader, writer):
             reader._limit = 1024  # type: ignore[attr-defined] # so that little is read ahead
-            writer.write(wanted)
+            send(writer, wanted)
             while await reader.read(4):
                 self.counts["reads"] += 1
                 await asyncio.sleep(1)
@@ -90,7 +91,7 @@ class NeverReads(Hostile):
         )
         async with self.connected(buffer_bytes=2048) as (_, writer):
             writer.transport.pause_reading()  # type: ignore[attr-defined] # TCP has it
-            writer.write(wanted)
+            send(writer, wanted)
             self.counts["requests"] += 1
             await asyncio.sleep(3600)
 
@@ -106,7 +107,7 @@ class SlowHead(Hostile):
     async def attack(self) -> None:
         async with self.connected(self.any_port()) as (_, writer):
             for byte in request("/health", headers=("X-Slow: " + "x" * 4000,)):
-                writer.write(bytes((byte,)))
+                send(writer, bytes((byte,)))
                 await writer.drain()
                 self.counts["bytes"] += 1
                 await asyncio.sleep(1)
@@ -122,9 +123,9 @@ class SlowBody(Hostile):
 
     async def attack(self) -> None:
         async with self.connected(self.any_port()) as (_, writer):
-            writer.write(request(SCHEDULER, b" " * 100_000)[:-100_000])
+            send(writer, request(SCHEDULER, b" " * 100_000)[:-100_000])
             while True:
-                writer.write(b" ")
+                send(writer, b" ")
                 await writer.drain()
                 self.counts["bytes"] += 1
                 await asyncio.sleep(1)
@@ -145,7 +146,7 @@ class ManyConnections(Hostile):
                 async with opening:
                     try:
                         _, writer = await stack.enter_async_context(self.connected(self.any_port()))
-                        writer.write(request("/health"))
+                        send(writer, request("/health"))
                     except LOST as error:
                         self.counts[f"lost {type(error).__name__}"] += 1
                     await self.pace.turn()
@@ -178,7 +179,7 @@ class Flood(Hostile):
             reading = asyncio.create_task(drained(reader, self.counts))
             try:
                 while not reading.done():
-                    writer.write(self._burst)
+                    send(writer, self._burst)
                     async with asyncio.timeout(3600):
                         await writer.drain()
                     self.counts["sent"] += self._each
@@ -254,7 +255,7 @@ class RandomBytes(Hostile):
             (b"", b"GET ", b"POST /api/v1/scheduler HTTP/1.1\r\n", b"\x16\x03")
         )
         async with self.connected(self.any_port()) as (reader, writer):
-            writer.write(start + noise)
+            send(writer, start + noise)
             await self.answer(reader)
 
 
@@ -277,7 +278,7 @@ class HalfRequests(Hostile):
             )
         )
         async with self.connected(self.any_port()) as (_, writer):
-            writer.write(whole[: self.random.randint(1, len(whole) * 2)])
+            send(writer, whole[: self.random.randint(1, len(whole) * 2)])
             await writer.drain()
             await asyncio.sleep(self.random.choice((0, 0, 0.01)))
             reset(writer)
@@ -295,16 +296,16 @@ class HugeHeaders(Hostile):
     async def attack(self) -> None:
         async with self.connected(self.any_port()) as (reader, writer):
             head = request("/health")[:-2]
-            writer.write(head)
+            send(writer, head)
             piece = self.random.choice((b"x" * 60_000, b"X-Many: y\r\n" * 5_000, b"\r\nX: y"))
             if self.random.random() < 0.5:
-                writer.write(b"X-Long: ")
+                send(writer, b"X-Long: ")
             for _ in range(200):
-                writer.write(piece)
+                send(writer, piece)
                 await writer.drain()
                 self.counts["bytes"] += len(piece)
                 await self.pace.turn()
-            writer.write(b"\r\n\r\n")
+            send(writer, b"\r\n\r\n")
             await self.answer(reader)
 
 
@@ -326,14 +327,14 @@ class HugeBodies(Hostile):
         piece = self.random.choice((b"[" * 65_536, b'{"type":' * 8_192, b"\0" * 65_536))
         sent = 0
         async with self.connected(self.any_port()) as (reader, writer):
-            writer.write(head + length + b"\r\n\r\n")
+            send(writer, head + length + b"\r\n\r\n")
             while sent < size:
-                writer.write(b"10000\r\n" + piece + b"\r\n" if is_chunked else piece)
+                send(writer, b"10000\r\n" + piece + b"\r\n" if is_chunked else piece)
                 await writer.drain()
                 sent += len(piece)
                 await self.pace.turn()
             if is_chunked:
-                writer.write(b"0\r\n\r\n")
+                send(writer, b"0\r\n\r\n")
             await self.answer(reader)
         self.counts["bytes"] += sent
 

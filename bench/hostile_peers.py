@@ -20,6 +20,7 @@ from bench.hostile_wire import (
     read_answer,
     records,
     request,
+    send,
     subscription,
     together,
 )
@@ -45,7 +46,7 @@ class Stranger(Hostile):
         self, reader: Reader, writer: Writer, name: str, failover_s: float = 0.0
     ) -> tuple[str, str]:
         """Framework id and stream id."""
-        writer.write(subscription(f"hostile-{name}", failover_s))
+        send(writer, subscription(f"hostile-{name}", failover_s))
         async with asyncio.timeout(10):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             stream_id = head.lower().partition("mesos-stream-id: ")[2].partition("\r\n")[0]
@@ -156,7 +157,7 @@ class Flapping(Stranger):
     async def attack(self) -> None:
         async with self.connected() as (reader, writer):
             if self.random.random() < 0.5:
-                writer.write(subscription("hostile-flap"))
+                send(writer, subscription("hostile-flap"))
                 await writer.drain()
                 self.counts["left early"] += 1
             else:
@@ -243,7 +244,7 @@ class GarbageLinks(Hostile):
             )
         )
         async with self.connected() as (reader, writer):
-            writer.write(UPGRADE + words)
+            send(writer, UPGRADE + words)
             async with asyncio.timeout(2):
                 while await reader.read(1_000):
                     self.counts["reads"] += 1
@@ -264,10 +265,10 @@ class ForeignUpdates(Hostile):
     async def attack(self) -> None:
         self._number += 1
         async with self.connected() as (reader, writer):
-            writer.write(UPGRADE + link.frame(link.Hello(link.PROTOCOL, tepui.__version__)))
+            send(writer, UPGRADE + link.frame(link.Hello(link.PROTOCOL, tepui.__version__)))
             own = info(f"hostile{self._number}", "disk:1")
             address = f"{HOST}:{40_000 + self._number % 20_000}"
-            writer.write(link.frame(link.Register(own, tepui.__version__, address)))
+            send(writer, link.frame(link.Register(own, tepui.__version__, address)))
             async with asyncio.timeout(10):
                 await read_answer(reader)
             reading = asyncio.create_task(_pongs(reader, writer))
@@ -278,7 +279,7 @@ class ForeignUpdates(Hostile):
                         self._message(self.random.choice(self._frameworks))
                         for _ in range(FORWARDED)
                     ]
-                    writer.write(b"".join(burst))
+                    send(writer, b"".join(burst))
                     await writer.drain()
                     self.counts["updates"] += UPDATES
                     await self.pace.turn()
@@ -359,4 +360,4 @@ async def _pongs(reader: Reader, writer: Writer) -> None:
     while data := await reader.read(65_536):
         for message in messages.from_master(data):
             if isinstance(message, link.Ping):
-                writer.write(link.frame(link.Pong(message.sequence)))
+                send(writer, link.frame(link.Pong(message.sequence)))

@@ -119,7 +119,7 @@ class Hostile:
     async def ask(self, request: bytes, port: int | None = None) -> tuple[int, bytes]:
         """Send one request on a connection of its own."""
         async with self.connected(port) as (reader, writer):
-            writer.write(request)
+            send(writer, request)
             return await self.answer(reader)
 
     def any_port(self) -> int:
@@ -127,6 +127,13 @@ class Hostile:
         if self.target.agents and self.random.random() < 0.25:
             return self.random.choice(self.target.agents)
         return self.target.master
+
+
+def send(writer: Writer, data: bytes) -> None:
+    """Write; a connection that is gone is LOST. (uvloop raises RuntimeError then.)"""
+    if writer.is_closing():
+        raise ConnectionResetError("the connection is gone")
+    writer.write(data)
 
 
 async def read_answer(reader: Reader) -> tuple[int, bytes]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import structs
 
-from bench.hostile_wire import HOST, LOST, Reader, Writer, read_answer
+from bench.hostile_wire import HOST, LOST, Reader, Writer, read_answer, send
 from bench.soak_service import Service
 from tepui.sdk import CallRefused, Disconnected, FrameworkEnded, SchedulerClient
 from tepui.sdk.calls import SchedulerCalls, filters, ids
@@ -117,7 +117,7 @@ class HandClient(SchedulerCalls):
         async with asyncio.timeout(CALL_S):
             reader, writer = self._free.pop() if self._free else await self._connected()
             try:
-                writer.write(request)
+                send(writer, request)
                 answer = await read_answer(reader)
             except BaseException:
                 writer.transport.abort()
@@ -137,7 +137,7 @@ class HandClient(SchedulerCalls):
         self._stream = writer
         try:
             async with asyncio.timeout(SUBSCRIBE_S):
-                writer.write(self._request(call))
+                send(writer, self._request(call))
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             if not head.startswith("HTTP/1.1 200"):
                 raise CallRefused(int(head[9:12]), (await reader.read(1000)).decode())
