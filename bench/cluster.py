@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,5 +119,5 @@ def cluster(directory: Path, resources: str) -> Iterator[Cluster]:
     )
     with processes.started(master, directory / "master.log") as master_pid:
         processes.wait_for_port(port, master_pid)
-        with processes.started(agent, directory / "agent.log") as agent_pid:
+        with processes.started(agent, directory / "agent.log", signal.SIGUSR1) as agent_pid:
             yield Cluster(port, master_pid, agent_pid, str(directory))

@@ -39,8 +39,10 @@ def free_port(count: int = 1) -> int:
 
 
 @contextlib.contextmanager
-def started(arguments: Sequence[str], log: Path) -> Iterator[int]:
-    """The pid of `python arguments...`, which is ended with the block.
+def started(
+    arguments: Sequence[str], log: Path, end: signal.Signals = signal.SIGTERM
+) -> Iterator[int]:
+    """The pid of `python arguments...`, which is ended with the block by a signal.
 
     Its log is printed when it did not end well, which fails the block.
     """
@@ -63,7 +65,7 @@ def started(arguments: Sequence[str], log: Path) -> Iterator[int]:
     try:
         yield process.pid
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(end)
         try:
             code = process.wait(END_S)
         except subprocess.TimeoutExpired:

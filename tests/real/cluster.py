@@ -78,7 +78,10 @@ class Daemon:
     def stop(self) -> int:
         """Ask it to end; return its exit code. Fails when it takes longer than END_S."""
         self.wanted = False
-        self.process.terminate()
+        # An agent that gets SIGTERM leaves its tasks to the next one.
+        self.process.send_signal(
+            signal.SIGUSR1 if self.name.startswith("agent") else signal.SIGTERM
+        )
         try:
             return self.process.wait(END_S)
         except subprocess.TimeoutExpired:

@@ -5,11 +5,20 @@ Source: Mesos docs/configuration/agent.md.
 
 from __future__ import annotations
 
-from tepui.agent.daemon.options import AgentOptions
+from enum import StrEnum
+from typing import TypeVar
+
+from tepui.agent.core.reconfiguration import Policy
+from tepui.agent.daemon.options import AgentOptions, Recover
+from tepui.base.durations import format_duration_ms
 from tepui.base.errors import Refused
 from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
 from tepui.cli.flags import Flag, Group, Kind, Values
 from tepui.cli.master_flags import HOSTNAME_LOOKUP, checked_port, hostname_of, parse_domain
+
+C = TypeVar("C", bound=StrEnum)
+
+REREGISTRATION_MS_MAX = 15_000  # Mesos: slave/constants.hpp
 
 OPENING = (
     "An agent offers this machine's resources to the master and runs the tasks. It listens on "
@@ -98,6 +107,30 @@ GROUPS = (
                 "Executors wait this long for an agent that is away.",
             ),
             Flag(
+                "executor_reregistration_timeout",
+                Kind.DURATION,
+                "15secs",
+                "An executor must answer an agent that is back within this time.",
+            ),
+            Flag(
+                "recover",
+                Kind.TEXT,
+                "reconnect",
+                "Tasks of the agent before: 'reconnect' takes them over, 'cleanup' ends them.",
+            ),
+            Flag(
+                "strict",
+                Kind.SWITCH,
+                "true",
+                "Do not start when a part of the checkpoint can't be read.",
+            ),
+            Flag(
+                "reconfiguration_policy",
+                Kind.TEXT,
+                "equal",
+                "What may be another after a restart: nothing ('equal'), or more ('additive').",
+            ),
+            Flag(
                 "max_completed_executors_per_framework",
                 Kind.INTEGER,
                 "150",
@@ -179,6 +212,10 @@ def agent_options(values: Values, log_file: str | None) -> AgentOptions:
         cgroups_enable_cfs=values.switch("cgroups_enable_cfs"),
         registration_backoff_factor_ms=values.set_duration_ms("registration_backoff_factor"),
         executor_registration_timeout_ms=values.set_duration_ms("executor_registration_timeout"),
+        executor_reregistration_timeout_ms=_reregistration_ms(values),
+        recover=_choice(values, "recover", Recover),
+        strict=values.switch("strict"),
+        reconfiguration_policy=_choice(values, "reconfiguration_policy", Policy),
         executor_shutdown_grace_period_ms=values.set_duration_ms("executor_shutdown_grace_period"),
         recovery_timeout_ms=values.set_duration_ms("recovery_timeout"),
         gc_delay_ms=values.set_duration_ms("gc_delay"),
@@ -189,3 +226,21 @@ def agent_options(values: Values, log_file: str | None) -> AgentOptions:
         log_file=log_file,
         flags=values.as_text(),
     )
+
+
+def _reregistration_ms(values: Values) -> int:
+    name = "executor_reregistration_timeout"
+    timeout_ms = values.set_duration_ms(name)
+    if timeout_ms > REREGISTRATION_MS_MAX:
+        text = format_duration_ms(REREGISTRATION_MS_MAX)
+        raise Refused(f"flag --{name}: '{values.text(name)}': not more than {text}")
+    return timeout_ms
+
+
+def _choice(values: Values, name: str, choices: type[C]) -> C:
+    given = values.required(name)
+    try:
+        return choices(given)
+    except ValueError:
+        known = " or ".join(f"'{one}'" for one in choices)
+        raise Refused(f"flag --{name}: '{given}': {known}") from None

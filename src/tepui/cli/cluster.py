@@ -103,7 +103,7 @@ class Cluster:
     def end(self) -> None:
         """End agents with their tasks, then the master: nothing that was started is left."""
         agents = [child for child in self._agents if child.status is None]
-        self.children.end(agents, signal.SIGTERM, AGENT_END_S_MAX)
+        self.children.end(agents, signal.SIGUSR1, AGENT_END_S_MAX)  # SIGTERM leaves their tasks
         master = [] if self._master is None else [self._master]
         if not self.children.end_descendants(except_for=master):
             click.echo("tepui up: some processes of tasks do not end", err=True)

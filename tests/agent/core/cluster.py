@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+from msgspec.msgpack import decode, encode
+from msgspec.structs import replace
+
 from tepui.agent.core import events
 from tepui.agent.core.actions import Action, Note, SendToExecutor, SendToMaster
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import Event
 from tepui.agent.core.invariants import check
+from tepui.agent.core.recovery import Leftovers, recover
+from tepui.agent.core.saved import Save, Saved, whole
 from tepui.agent.core.state import Settings, State
 from tepui.agent.core.step import step
 from tepui.base.ids import Uuids
@@ -18,10 +23,12 @@ from tepui.wire import executor, link, mesos
 
 A = TypeVar("A", bound=Action)
 
+NOTHING = Leftovers()
+
 SETTINGS = Settings(
     ip="127.0.0.1", port=5051, hostname="host", work_dir="/work_dir", version="1.12.0"
 )
-FRAMEWORK = mesos.FrameworkInfo(user="root", name="f", id=mesos.FrameworkID("F"))
+FRAMEWORK = mesos.FrameworkInfo(user="root", name="f", id=mesos.FrameworkID("F"), checkpoint=True)
 PING_TIMEOUT_MS = 75_000
 
 
@@ -41,6 +48,7 @@ class Agent:
             started_ms=0,
         )
         self.now_ms = 1_000_000
+        self.disk: dict[str, Saved] = {}
         if registered:
             self.put(events.LinkOpened())
             self.hear(link.Registered("A", PING_TIMEOUT_MS))
@@ -65,8 +73,25 @@ class Agent:
 
     def _done(self, effects: Effects) -> list[Action]:
         check(self.state)
-        assert effects.save == []
+        for record in effects.save:
+            assert isinstance(record, Save)
+            if record.saved is None:
+                self.disk.pop(record.key, None)
+            else:
+                self.disk[record.key] = decode(encode(record.saved), type=Saved)
+        assert self.disk == whole(self.state)
         return effects.then
+
+    def restart(self, left: Leftovers = NOTHING) -> list[Action]:
+        """The agent is killed, and another begins with what it has saved and with `left`."""
+        before = self.state
+        self.state = State(
+            settings=before.settings,
+            info=replace(before.info, id=None),
+            uuids=Uuids(before.uuids.next_bytes()),
+            started_ms=self.now_ms,
+        )
+        return self._done(recover(self.state, replace(left, saved=dict(self.disk)), self.now_ms))
 
     # Short cuts
 

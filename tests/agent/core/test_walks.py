@@ -26,6 +26,7 @@ from tepui.agent.core.actions import (
     SendToMaster,
     SignalContainer,
 )
+from tepui.agent.core.recovery import Found, Leftovers
 from tepui.agent.core.state import Phase
 from tepui.wire import executor, link, mesos
 from tepui.wire.states import TERMINAL_STATES
@@ -42,7 +43,8 @@ T = TypeVar("T")
 
 STEPS = 250
 SEEDS = range(150)
-FRAMEWORKS = ("F", "G")
+FRAMEWORKS = ("F", "G", "H")
+CHECKPOINTED = ("F", "G")
 UPDATES = (
     mesos.TaskState.TASK_STARTING,
     mesos.TaskState.TASK_RUNNING,
@@ -112,7 +114,8 @@ class World:
 
     def launch(self) -> None:
         name = self.random.choice(FRAMEWORKS)
-        framework = structs.replace(FRAMEWORK, id=mesos.FrameworkID(name))
+        checkpoint = name in CHECKPOINTED
+        framework = structs.replace(FRAMEWORK, id=mesos.FrameworkID(name), checkpoint=checkpoint)
         task_id = f"t{self.number()}"
         if self.random.random() < 0.4:
             info = executor_info(self.random.choice(("ex", "ey")))
@@ -234,6 +237,29 @@ class World:
             self.put(events.LinkOpened())
             self.put(events.MasterSpoke(link.Registered("A", PING_TIMEOUT_MS)))
 
+    def restart(self) -> None:
+        """The agent is killed, and comes back after a while; now and then the machine is, too."""
+        if self.random.random() > 0.2:
+            return
+        self.sandboxes.clear()
+        self.checks.clear()
+        self.connections.clear()
+        self.running += [name for name in self.launching if self.random.random() < 0.7]
+        self.launching.clear()
+        found: dict[str, Found] = {}
+        if self.random.random() < 0.2:
+            self.running.clear()
+        for name in self.running.copy():
+            exited = None
+            if name in self.doomed or self.random.random() < 0.2:
+                exited = events.ContainerExited(name, self.random.choice((0, 9, 256)))
+                self.running.remove(name)
+            found[name] = Found(self.number(), exited)
+        self.doomed.clear()
+        self.see(self.agent.restart(Leftovers(containers=found)))
+        self.put(events.LinkOpened())
+        self.put(events.MasterSpoke(link.Registered("A", PING_TIMEOUT_MS)))
+
     def wait(self) -> None:
         self.see(self.agent.advance(self.random.choice((10, 1_000, 5_000, 60_000))))
         if self.agent.state.registered:
@@ -273,7 +299,7 @@ def test_any_history_leaves_a_sound_state(seed: int) -> None:
         world.launch, world.launch, world.prepare, world.prepare, world.start, world.start,
         world.exit, world.end_doomed, world.subscribe, world.leave, world.update, world.update,
         world.acknowledge, world.acknowledge, world.acknowledge, world.kill, world.shut_down,
-        world.check, world.lose_link, world.wait,
+        world.check, world.lose_link, world.wait, world.restart,
     )  # fmt: skip
     for _ in range(STEPS):
         world.random.choice(may_happen)()
@@ -283,5 +309,6 @@ def test_any_history_leaves_a_sound_state(seed: int) -> None:
     assert state.containers == {}
     assert state.connections == {}
     assert state.checks == {}
+    assert list(world.agent.disk) == ["agent"]
     for framework in state.completed_frameworks:
         assert all(one.phase is Phase.TERMINATED for one in framework.completed_executors)

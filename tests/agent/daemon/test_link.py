@@ -264,7 +264,7 @@ def test_sigterm_ends_the_agent_and_tells_the_master(tmp_path: os.PathLike[str])
         await master.see(link.Register)
         master.send(run_task(command_task("t", "sleep 1000")))
         await master.updates("t", 2)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
         await master.see(link.Unregister)
         async with asyncio.timeout(DEADLINE_S):
             await running

@@ -15,7 +15,7 @@ class Action(Struct, frozen=True, tag=True):
 
 
 class Record(Struct, frozen=True, tag=True):
-    """Base of what is checkpointed; nothing is yet."""
+    """Base of what is checkpointed: see saved.py."""
 
 
 # The link
@@ -58,6 +58,13 @@ class PrepareSandbox(Action, frozen=True):
     virtual_path: str  # by which /files also knows it
 
 
+class AttachSandbox(Action, frozen=True):
+    """The directory was made by an agent before: /files knows it, also by `virtual_path`."""
+
+    directory: str
+    virtual_path: str
+
+
 class AbandonSandbox(Action, frozen=True):
     """Stop fetching; nobody waits for it any more."""
 
@@ -89,6 +96,13 @@ class LaunchContainer(Action, frozen=True):
     container: mesos.ContainerInfo | None
     environment: Mapping[str, str]
     user: str | None
+    limits: Limits
+
+
+class AdoptContainer(Action, frozen=True):
+    """The container runs, started by an agent before; it is told of like any other."""
+
+    container_id: str
     limits: Limits
 
 

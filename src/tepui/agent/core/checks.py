@@ -48,12 +48,15 @@ def begin(
     """The first probes are due after their delays."""
     command = executor.command
     assert command is not None
+    assert command.started_ms is not None
+    started_ms = command.started_ms
     if task.info.health_check is not None:
-        command.health = Watch(now_ms)
+        is_fresh = not task.statuses or task.statuses[-1].healthy is None
+        command.health = Watch(started_ms, initializing=is_fresh)
         delay_ms = seconds_to_ms(task.info.health_check.delay_seconds)
         _schedule(state, framework, task, command.health, delay_ms, now_ms, health=True)
     if task.info.check is not None:
-        command.check = Watch(now_ms)
+        command.check = Watch(started_ms)
         delay_ms = seconds_to_ms(task.info.check.delay_seconds)
         _schedule(state, framework, task, command.check, delay_ms, now_ms, health=False)
 

@@ -13,7 +13,7 @@ Source: Mesos launcher/executor.cpp; recorded answers.
 
 from __future__ import annotations
 
-from tepui.agent.core import checks, lives, probes
+from tepui.agent.core import checks, lives, probes, saved
 from tepui.agent.core.actions import LaunchContainer
 from tepui.agent.core.container_limits import limits_of
 from tepui.agent.core.durations import to_ms
@@ -21,7 +21,7 @@ from tepui.agent.core.effects import Effects
 from tepui.agent.core.environment import environment_of, user_of
 from tepui.agent.core.events import CompletionTimeReached
 from tepui.agent.core.reports import describe_status, say, task_of
-from tepui.agent.core.state import Command, Executor, Framework, Phase, State
+from tepui.agent.core.state import Command, Executor, Framework, Phase, State, Task
 from tepui.wire import mesos
 
 COMMAND_SHOWN_MAX = 15  # characters of a command in its executor's name (Mesos: slave.cpp)
@@ -51,7 +51,7 @@ def launch(
         now_ms=now_ms,
         step=step,
     )
-    lives.add_task(framework, executor, info)
+    lives.add_task(state, framework, executor, info)
 
 
 def start_container(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
@@ -59,6 +59,7 @@ def start_container(state: State, framework: Framework, executor: Executor, step
     task = task_of(framework, executor)
     assert task.info.command is not None
     executor.phase = Phase.LAUNCHING
+    saved.executor_changed(state, framework, executor)
     step.then.append(
         LaunchContainer(
             executor.container_id,
@@ -79,12 +80,29 @@ def started(
     assert executor.command is not None
     task = task_of(framework, executor)
     executor.phase = Phase.RUNNING
+    executor.command.started_ms = now_ms
+    saved.executor_changed(state, framework, executor)
     for task_state in (mesos.TaskState.TASK_STARTING, mesos.TaskState.TASK_RUNNING):
         say(state, framework, executor, task_state, now_ms, step)
+    supervise(state, framework, executor, executor.command, task, now_ms, step)
+
+
+def supervise(
+    state: State,
+    framework: Framework,
+    executor: Executor,
+    command: Command,
+    task: Task,
+    now_ms: int,
+    step: Effects,
+) -> None:
+    """Its time is limited, and its checks begin; called again when it has outlived its agent."""
+    assert command.started_ms is not None
     limit = task.info.max_completion_time
     if limit is not None and to_ms(limit):  # Mesos: zero is no limit
         due = CompletionTimeReached(framework.id, task.id)
-        executor.command.completion_timer = state.timers.set(now_ms + to_ms(limit), due)
+        due_ms = max(now_ms, command.started_ms + to_ms(limit))
+        command.completion_timer = state.timers.set(due_ms, due)
     checks.begin(state, framework, executor, task, now_ms, step)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from tepui.agent.core import lives, updates
+from tepui.agent.core import lives, saved, updates
 from tepui.agent.core.actions import (
     AbandonSandbox,
     AcceptExecutor,
@@ -54,6 +54,7 @@ from tepui.wire import link, mesos
 from tepui.wire.states import TERMINAL_STATES
 
 NO_COMMAND = mesos.CommandInfo()
+TaskState = mesos.TaskState
 
 
 def run_tasks(
@@ -68,7 +69,7 @@ def run_tasks(
         _refuse(state, framework, executor, message, now_ms, step)
         return
     for info in message.tasks:
-        task = lives.add_task(framework, executor, info)
+        task = lives.add_task(state, framework, executor, info)
         executor.queued.append(task.id)
     if executor.connection is not None:
         _deliver(state, framework, executor, step)
@@ -79,6 +80,7 @@ def start_container(state: State, framework: Framework, executor: Executor, step
     command = executor.info.command or NO_COMMAND
     executor.phase = Phase.LAUNCHING
     executor.limits = _limits(state, framework, executor)
+    saved.executor_changed(state, framework, executor)
     step.then.append(
         LaunchContainer(
             executor.container_id,
@@ -95,10 +97,16 @@ def start_container(state: State, framework: Framework, executor: Executor, step
 def started(state: State, executor: Executor, now_ms: int, step: Effects) -> None:
     """The process runs; it may have subscribed already."""
     if executor.phase is Phase.LAUNCHING:
-        executor.phase = Phase.REGISTERING
-        timeout_ms = state.settings.executor_registration_timeout_ms
-        due = RegistrationExpired(executor.container_id)
-        executor.registration_timer = state.timers.set(now_ms + timeout_ms, due)
+        await_registration(state, executor, now_ms)
+
+
+def await_registration(state: State, executor: Executor, now_ms: int) -> None:
+    """The executor has its time to subscribe, or to subscribe again to a new agent."""
+    executor.phase = Phase.REGISTERING
+    _changed(state, executor)
+    timeout_ms = _registration_ms(state, executor)
+    due = RegistrationExpired(executor.container_id)
+    executor.registration_timer = state.timers.set(now_ms + timeout_ms, due)
 
 
 def registration_expired(
@@ -107,13 +115,9 @@ def registration_expired(
     executor = state.containers.get(event.container_id)
     if executor is None or executor.phase is not Phase.REGISTERING:
         return
-    timeout = format_duration_ms(state.settings.executor_registration_timeout_ms)
     executor.phase = Phase.TERMINATING
-    executor.ending = Ending(
-        mesos.TaskState.TASK_FAILED,
-        mesos.TaskStatus.Reason.REASON_EXECUTOR_REGISTRATION_TIMEOUT,
-        f"Executor did not register within {timeout}",
-    )
+    executor.ending = _silent(state, executor)
+    _changed(state, executor)
     step.then.append(DestroyContainer(executor.container_id))
 
 
@@ -132,9 +136,11 @@ def shut_down(state: State, executor: Executor, now_ms: int, step: Effects) -> N
             return
         case Phase.LAUNCHING:
             executor.phase = Phase.TERMINATING
+            _changed(state, executor)
             step.then.append(DestroyContainer(executor.container_id))
             return
     executor.phase = Phase.TERMINATING
+    _changed(state, executor)
     if executor.connection is not None:
         _send(executor, api.Event(type=api.Event.Type.SHUTDOWN), step)
     due = ShutdownGraceEnded(executor.container_id)
@@ -147,6 +153,22 @@ def shutdown_grace_ended(
 ) -> None:
     if event.container_id in state.containers:
         step.then.append(DestroyContainer(event.container_id))
+
+
+def say_kills(framework: Framework, executor: Executor, step: Effects) -> None:
+    """The executor is told of the kills that it has not heard of, if it is there.
+
+    Differs from Mesos: there a kill that comes while the executor is away is lost.
+    """
+    if executor.connection is None:
+        return
+    for task_id, policy in executor.kills.items():
+        task = framework.tasks.get(task_id)
+        if task is not None and task.state not in TERMINAL_STATES:
+            kill = api.Event.Kill(task_id=task.info.task_id, kill_policy=policy)
+            event = api.Event(type=api.Event.Type.KILL, kill=kill)
+            _send(executor, event, step)
+    executor.kills.clear()
 
 
 # Calls of executors
@@ -177,6 +199,7 @@ def executor_subscribed(
     state.timers.cancel(executor.registration_timer)
     executor.registration_timer = None
     executor.phase = Phase.RUNNING
+    _changed(state, executor)
     _schedule_heartbeat(state, executor, now_ms)
     if not executor.ever_sent and not executor.queued:
         shut_down(state, executor, now_ms, step)  # its tasks were killed before it came
@@ -194,6 +217,7 @@ def executor_subscribed(
     known = {task.task_id.value for task in event.call.subscribe.unacknowledged_tasks}
     _give_up_unknown(state, framework, executor, known, now_ms, step)
     _deliver(state, framework, executor, step)
+    say_kills(framework, executor, step)
 
 
 def executor_called(state: State, event: ExecutorCalled, now_ms: int, step: Effects) -> None:
@@ -238,6 +262,29 @@ def heartbeat_due(state: State, event: HeartbeatDue, now_ms: int, step: Effects)
         _schedule_heartbeat(state, executor, now_ms)
 
 
+def _registration_ms(state: State, executor: Executor) -> int:
+    settings = state.settings
+    if executor.ever_sent:
+        return settings.executor_reregistration_timeout_ms
+    return settings.executor_registration_timeout_ms
+
+
+def _silent(state: State, executor: Executor) -> Ending:
+    """What to say of the tasks of an executor that has not subscribed in time."""
+    timeout = format_duration_ms(_registration_ms(state, executor))
+    reason = mesos.TaskStatus.Reason
+    if executor.ever_sent:
+        gone = updates.gone_state(state.frameworks[executor.framework_id])
+        text = f"Executor did not reregister within {timeout}"
+        return Ending(gone, reason.REASON_EXECUTOR_REREGISTRATION_TIMEOUT, text)
+    text = f"Executor did not register within {timeout}"
+    return Ending(TaskState.TASK_FAILED, reason.REASON_EXECUTOR_REGISTRATION_TIMEOUT, text)
+
+
+def _changed(state: State, executor: Executor) -> None:
+    saved.executor_changed(state, state.frameworks[executor.framework_id], executor)
+
+
 def _launch(
     state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: Effects
 ) -> Executor:
@@ -268,13 +315,11 @@ def _refuse(
     step: Effects,
 ) -> None:
     """The executor ends: these tasks never ran (Mesos: slave.cpp, __run)."""
-    is_aware = framework.has(updates.PARTITION_AWARE)
-    task_state = mesos.TaskState.TASK_GONE if is_aware else mesos.TaskState.TASK_LOST
+    task_state = updates.gone_state(framework)
     reason = mesos.TaskStatus.Reason.REASON_EXECUTOR_TERMINATED
     text = f"Executor {executor.phase.lower()}"
     for info in message.tasks:
-        task = Task(info, executor.id)
-        framework.tasks[task.id] = task
+        task = lives.add_refused_task(state, framework, info, executor.id)
         updates.report_from_agent(state, framework, task, task_state, reason, text, now_ms, step)
 
 
@@ -291,8 +336,8 @@ def _give_up_unknown(
         task = framework.tasks[task_id]
         is_sent = task_id not in executor.queued and task_id not in known
         if is_sent and task.state is mesos.TaskState.TASK_STAGING:
-            reason = mesos.TaskStatus.Reason.REASON_AGENT_RESTARTED  # Mesos knows no nearer one
-            text = "The executor does not know the task"
+            reason = mesos.TaskStatus.Reason.REASON_AGENT_RESTARTED
+            text = "Task launched during agent restart"
             lost = updates.lost_state(framework)
             updates.report_from_agent(state, framework, task, lost, reason, text, now_ms, step)
 
@@ -308,6 +353,7 @@ def _deliver(state: State, framework: Framework, executor: Executor, step: Effec
         _send(executor, api.Event(type=api.Event.Type.LAUNCH, launch=launch), step)
     executor.queued.clear()
     executor.ever_sent = True
+    saved.executor_changed(state, framework, executor)
 
 
 def _fit_container(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
@@ -315,6 +361,7 @@ def _fit_container(state: State, framework: Framework, executor: Executor, step:
     limits = _limits(state, framework, executor)
     if executor.phase is Phase.RUNNING and limits != executor.limits:
         executor.limits = limits
+        saved.executor_changed(state, framework, executor)
         step.then.append(UpdateContainer(executor.container_id, limits))
 
 
@@ -353,13 +400,12 @@ def _take_update(
         state.counters.invalid_status_updates += 1
         note(step, "update_of_unknown_task", executor=executor.id, task=status.task_id.value)
     elif status.uuid not in task.taken:
-        task.taken[status.uuid] = None
-        if len(task.taken) > TAKEN_PER_TASK_MAX:
-            del task.taken[next(iter(task.taken))]
         is_over = task.state in TERMINAL_STATES
         container = _container_status(state, executor, status.container_status)
         status = structs.replace(status, container_status=container)
+        begun = task.updates_begun
         updates.report(state, framework, task, status, now_ms, step)
+        _remember_taken(state, framework, task, status, is_new=task.updates_begun > begun)
         if not is_over and task.state in TERMINAL_STATES:
             if task.id in executor.queued:  # an executor that knows of what it was not given
                 executor.queued.remove(task.id)
@@ -369,6 +415,17 @@ def _take_update(
     event = api.Event(type=api.Event.Type.ACKNOWLEDGED, acknowledged=acknowledged)
     if executor.connection is not None:
         _send(executor, event, step)
+
+
+def _remember_taken(
+    state: State, framework: Framework, task: Task, status: mesos.TaskStatus, *, is_new: bool
+) -> None:
+    """Its executor sends it again if the acknowledgement is lost."""
+    assert status.uuid is not None
+    task.taken[status.uuid] = task.updates_begun - 1 if is_new else -1
+    if len(task.taken) > TAKEN_PER_TASK_MAX:
+        oldest = next(iter(task.taken))
+        saved.update_forgotten(state, framework, task, task.taken.pop(oldest))
 
 
 def _container_status(

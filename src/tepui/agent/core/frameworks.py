@@ -5,7 +5,7 @@ Source: Mesos slave.cpp (shutdownFramework, shutdownExecutor, schedulerMessage).
 
 from __future__ import annotations
 
-from tepui.agent.core import executors, kills, lives, updates
+from tepui.agent.core import executors, kills, lives, saved, updates
 from tepui.agent.core.actions import SendToExecutor
 from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.environment import shutdown_grace_ms
@@ -22,6 +22,7 @@ def update_framework(
     framework = state.frameworks.get(message.framework.id.value)
     if framework is not None:
         framework.info = message.framework
+        saved.framework_changed(state, framework)
 
 
 def shut_down_framework(
@@ -32,11 +33,13 @@ def shut_down_framework(
     if framework is None or framework.ending:
         return
     framework.ending = True
+    saved.framework_changed(state, framework)
     for task in tuple(framework.tasks.values()):
-        updates.drop(state, task)
+        updates.drop(state, framework, task)
         of = framework.executors.get(task.executor_id)
         if of is None or task.id not in of.tasks:  # it was refused
             del framework.tasks[task.id]
+            saved.task_removed(state, framework, task)
     for executor in tuple(framework.executors.values()):
         if executor.container_id not in state.containers:
             lives.settle(state, framework, executor, now_ms, step)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import signal
 
-from tepui.agent.core import executors, lives, probes, updates
+from tepui.agent.core import executors, lives, probes, saved, updates
 from tepui.agent.core.actions import (
     AbandonSandbox,
     DestroyContainer,
-    SendToExecutor,
     SignalContainer,
 )
 from tepui.agent.core.durations import to_ms
@@ -22,7 +21,6 @@ from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.events import CompletionTimeReached, KillGraceEnded
 from tepui.agent.core.reports import say, task_of
 from tepui.agent.core.state import Ending, Executor, Framework, Kill, Phase, State
-from tepui.wire import executor as executor_api
 from tepui.wire import link, mesos
 from tepui.wire.states import TERMINAL_STATES
 
@@ -50,12 +48,9 @@ def kill_task(state: State, message: link.KillTask, now_ms: int, step: Effects) 
         _report_killed_during_launch(state, framework, task.id, now_ms, step)
         if not executor.ever_sent and not executor.queued:
             executors.shut_down(state, executor, now_ms, step)
-    elif executor.connection is not None:
-        kill = executor_api.Event.Kill(task_id=task.info.task_id, kill_policy=message.kill_policy)
-        event = executor_api.Event(type=executor_api.Event.Type.KILL, kill=kill)
-        step.then.append(SendToExecutor(executor.connection, event))
     else:
-        note(step, "kill_without_executor", framework=framework.id, task=task.id)
+        executor.kills[task.id] = message.kill_policy
+        executors.say_kills(framework, executor, step)
 
 
 def kill_command(
@@ -80,6 +75,7 @@ def kill_command(
         case Phase.LAUNCHING:
             if executor.ending is None:
                 executor.ending = KILLED_DURING_LAUNCH
+                saved.executor_changed(state, framework, executor)
                 step.then.append(DestroyContainer(executor.container_id))
         case Phase.RUNNING if command.kill is None:
             is_told = framework.has(mesos.FrameworkInfo.Capability.Type.TASK_KILLING_STATE)
@@ -88,13 +84,15 @@ def kill_command(
             probes.end(state, command, step)
             step.then.append(SignalContainer(executor.container_id, signal.SIGTERM))
             grace_ms = _grace_ms(framework, executor, policy)
-            command.kill = _kill(state, executor, now_ms, now_ms + grace_ms)
+            command.kill = kill_until(state, executor, now_ms, now_ms + grace_ms)
+            saved.executor_changed(state, framework, executor)
         case Phase.RUNNING if command.kill is not None:
             kill = command.kill
             until_ms = max(now_ms, kill.since_ms + _grace_ms(framework, executor, policy))
             if until_ms < kill.until_ms:
                 state.timers.cancel(kill.timer)
-                command.kill = _kill(state, executor, kill.since_ms, until_ms)
+                command.kill = kill_until(state, executor, kill.since_ms, until_ms)
+                saved.executor_changed(state, framework, executor)
         case _:
             pass
 
@@ -117,7 +115,8 @@ def completion_time_reached(
     kill_command(state, framework, executor, at_once, now_ms, step)
 
 
-def _kill(state: State, executor: Executor, since_ms: int, until_ms: int) -> Kill:
+def kill_until(state: State, executor: Executor, since_ms: int, until_ms: int) -> Kill:
+    """The kill that is under way, its grace period timed."""
     due = KillGraceEnded(executor.framework_id, executor.id)
     return Kill(since_ms, until_ms, state.timers.set(until_ms, due))
 

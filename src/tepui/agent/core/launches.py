@@ -16,7 +16,7 @@ from tepui.agent.core.events import (
     SandboxStage,
 )
 from tepui.agent.core.lives import STATUS_UNKNOWN
-from tepui.agent.core.state import Ending, Framework, State, Task
+from tepui.agent.core.state import Ending, Framework, State
 from tepui.wire import link, mesos
 
 LAUNCH_FAILED = mesos.TaskStatus.Reason.REASON_CONTAINER_LAUNCH_FAILED
@@ -157,7 +157,6 @@ def _refuse(
     step: Effects,
 ) -> None:
     """The task has failed; it lives until that is acknowledged."""
-    task = Task(info, executor_id)
-    framework.tasks[task.id] = task
+    task = lives.add_refused_task(state, framework, info, executor_id)
     failed = mesos.TaskState.TASK_FAILED
     updates.report_from_agent(state, framework, task, failed, LAUNCH_FAILED, text, now_ms, step)

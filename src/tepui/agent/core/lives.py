@@ -7,7 +7,7 @@ neither executors nor tasks. What is over goes to a bounded history.
 
 from __future__ import annotations
 
-from tepui.agent.core import gc, updates
+from tepui.agent.core import gc, saved, updates
 from tepui.agent.core.actions import CloseExecutor, ForgetContainer, Limits, PrepareSandbox
 from tepui.agent.core.container_limits import MIB
 from tepui.agent.core.effects import Effects, send
@@ -47,7 +47,10 @@ def framework_of(state: State, info: mesos.FrameworkInfo) -> Framework:
         if before:
             state.completed_frameworks.remove(framework)
         state.frameworks[framework.id] = framework
-    framework.info = info
+        saved.framework_changed(state, framework)
+    if framework.info != info:
+        framework.info = info
+        saved.framework_changed(state, framework)
     return framework
 
 
@@ -96,16 +99,26 @@ def begin_executor(
     )
     framework.executors[executor_id] = executor
     state.containers[container_id] = executor
+    saved.executor_changed(state, framework, executor)
     virtual_path = virtual_path_of(framework.id, executor_id)
     step.then.append(PrepareSandbox(container_id, executor.directory, user, uris, virtual_path))
     return executor
 
 
-def add_task(framework: Framework, executor: Executor, info: mesos.TaskInfo) -> Task:
+def add_task(state: State, framework: Framework, executor: Executor, info: mesos.TaskInfo) -> Task:
     """The executor has the task, in TASK_STAGING."""
-    task = Task(info, executor.id)
-    framework.tasks[task.id] = task
+    task = add_refused_task(state, framework, info, executor.id)
     executor.tasks[task.id] = None
+    return task
+
+
+def add_refused_task(
+    state: State, framework: Framework, info: mesos.TaskInfo, executor_id: str
+) -> Task:
+    """The task is here, and no executor has it: what has become of it is to be said."""
+    task = Task(info, executor_id)
+    framework.tasks[task.id] = task
+    saved.task_added(state, framework, task)
     return task
 
 
@@ -147,14 +160,16 @@ def executor_ended(
         send(step, link.ExecutorExited(framework.id, executor.id, status, built_in=True))
     step.then.append(ForgetContainer(executor.container_id))
     del state.containers[executor.container_id]
+    saved.executor_changed(state, framework, executor)
     settle(state, framework, executor, now_ms, step)
 
 
 def task_over(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
     """The task is history: its terminal update was acknowledged, or nobody wants to know it."""
     assert task.state in TERMINAL_STATES or framework.ending
-    updates.drop(state, task)
+    updates.drop(state, framework, task)
     del framework.tasks[task.id]
+    saved.task_removed(state, framework, task)
     executor = framework.executors.get(task.executor_id)
     if executor is not None and task.id in executor.tasks:
         del executor.tasks[task.id]
@@ -175,7 +190,8 @@ def settle(
         for task_id in tuple(executor.tasks):
             task = framework.tasks.pop(task_id)
             del executor.tasks[task_id]
-            updates.drop(state, task)
+            updates.drop(state, framework, task)
+            saved.task_removed(state, framework, task)
             executor.completed_tasks.append(updates.to_wire(framework, executor, task))
     if executor.tasks:
         return
@@ -201,6 +217,7 @@ def settle_framework(state: State, framework: Framework) -> None:
     if framework.executors or framework.tasks or framework.id not in state.frameworks:
         return
     del state.frameworks[framework.id]
+    saved.framework_changed(state, framework)
     state.completed_frameworks.append(framework)
     if len(state.completed_frameworks) > COMPLETED_FRAMEWORKS_MAX:
         state.completed_frameworks.popleft()

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import msgpack, structs
 
-from tepui.agent.core import frameworks, kills, launches, lives, updates
+from tepui.agent.core import frameworks, kills, launches, lives, saved, updates
 from tepui.agent.core.actions import AdoptId, CloseLink
 from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import (
@@ -77,6 +77,7 @@ def _registered(state: State, message: link.Registered, now_ms: int, step: Effec
     _expect_no_registration(state)
     if state.info.id is None:
         state.info = structs.replace(state.info, id=mesos.AgentID(message.agent_id))
+        saved.agent_changed(state)
     elif state.info.id.value != message.agent_id:
         stop(state, f"the master calls this agent {message.agent_id}", now_ms, step)
         return

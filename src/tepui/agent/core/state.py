@@ -37,9 +37,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     hostname: str
     work_dir: str
     version: str
+    boot_id: str = ""  # another one after each start of the machine
     switch_user: bool = True
     cgroups_enable_cfs: bool = False  # containers are throttled to the cpus they have
     executor_registration_timeout_ms: int = 60_000  # Mesos: slave/constants.hpp, as all below
+    executor_reregistration_timeout_ms: int = 15_000  # Mesos's longest; its default is 2 s
     executor_shutdown_grace_period_ms: int = 5_000
     recovery_timeout_ms: int = 900_000
     heartbeat_ms: int = 30_000
@@ -68,7 +70,10 @@ class Task(Struct):
     statuses: list[mesos.TaskStatus] = field(default_factory=list)
     pending: deque[mesos.TaskStatus] = field(default_factory=deque)
     pending_bytes: int = 0
-    taken: dict[bytes, None] = field(default_factory=dict)  # the last uuids of its executor
+    updates_begun: int = 0  # so many were pending at some time: the number of the next
+    last_acknowledged: tuple[int, mesos.TaskStatus] | None = None  # its number; without data
+    saved_updates: set[int] = field(default_factory=set)  # numbers of those that are on the disk
+    taken: dict[bytes, int] = field(default_factory=dict)  # the last of its executor; -1: dropped
     resend_timer: int | None = None
     backoff_ms: int = 0
     sent_state: mesos.TaskState | None = None
@@ -111,6 +116,7 @@ class Kill(Struct, frozen=True):
 class Command(Struct):
     """The supervision of one command task."""
 
+    started_ms: int | None = None  # None: it does not run yet
     kill: Kill | None = None
     completion_timer: int | None = None
     overdue: bool = False  # it is killed because its time is over
@@ -142,6 +148,7 @@ class Executor(Struct):
     pid: int | None = None
     tasks: dict[str, None] = field(default_factory=dict)  # ids of those that live
     queued: list[str] = field(default_factory=list)  # of those that were not delivered
+    kills: dict[str, mesos.KillPolicy | None] = field(default_factory=dict)  # it is to hear of
     completed_tasks: list[mesos.Task] = field(default_factory=list)
     ever_sent: bool = False  # it was given a task
     connection: int | None = None
@@ -211,6 +218,7 @@ class State(Struct):
     connections: dict[int, str] = field(default_factory=dict)  # of executors, to their containers
     checks: dict[int, tuple[str, str, bool]] = field(default_factory=dict)  # as CheckDue
     next_check_id: int = 1
+    unsaved: dict[str, Struct | None] = field(default_factory=dict)  # by key; see saved.py
     sandboxes: deque[str] = field(default_factory=deque)  # to be removed, the oldest first
     counters: Counters = field(default_factory=Counters)
     stopping: str | None = None  # why the agent ends

@@ -14,6 +14,7 @@ from tepui.agent.core import (
     launches,
     lives,
     registration,
+    saved,
     stopping,
     updates,
     views,
@@ -61,4 +62,5 @@ def step(state: State, batch: Sequence[events.Event], now_ms: int) -> Effects:
     for event in batch:
         HANDLERS[type(event)](state, event, now_ms, result)
     stopping.end_if_done(state, result)
+    saved.collect(state, result)
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tepui.agent.core import lives
+from tepui.agent.core import lives, saved
 from tepui.agent.core.actions import AbandonSandbox, DestroyContainer, EndAgent
 from tepui.agent.core.effects import Effects, send
 from tepui.agent.core.events import StopAsked, StopExpired
@@ -13,10 +13,14 @@ STOP_MS = 10_000  # for killed containers to be gone
 
 
 def stop(state: State, reason: str, now_ms: int, step: Effects) -> None:
-    """Every container is being destroyed, and the agent ends when all are gone."""
+    """Every container is being destroyed, and the agent ends when all are gone.
+
+    The agent that starts here next is a new one to the master.
+    """
     if state.stopping is not None:
         return
     state.stopping = reason
+    saved.agent_removed(state)
     for executor in tuple(state.containers.values()):
         if executor.phase is Phase.PREPARING:
             step.then.append(AbandonSandbox(executor.container_id))

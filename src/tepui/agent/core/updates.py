@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from msgspec import msgpack, structs
 
+from tepui.agent.core import saved
 from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import ResendDue
 from tepui.agent.core.state import (
@@ -62,7 +63,7 @@ def report(
     if task.state in TERMINAL_STATES:
         counts = state.counters.terminal_tasks
         counts[task.state] = counts.get(task.state, 0) + 1
-    _remember(task, status)
+    remember(task, status)
     size = size_bytes(status)
     is_full = (
         len(task.pending) >= PENDING_PER_TASK_MAX
@@ -73,6 +74,8 @@ def report(
         return  # a scheduler that is so far behind will learn of the end all the same
     task.pending.append(status)
     task.pending_bytes += size
+    task.updates_begun += 1
+    saved.update_added(state, framework, task)
     if len(task.pending) == 1:
         task.backoff_ms = RESEND_MIN_MS
         forward(state, framework, task, now_ms, step)
@@ -147,15 +150,17 @@ def acknowledged(
     status = task.pending.popleft()
     task.pending_bytes -= size_bytes(status)
     if status.state in TERMINAL_STATES:
-        drop(state, task)
+        drop(state, framework, task)
         return task
+    saved.update_acknowledged(state, framework, task, status)
     task.backoff_ms = RESEND_MIN_MS
     forward(state, framework, task, now_ms, step)
     return None
 
 
-def drop(state: State, task: Task) -> None:
+def drop(state: State, framework: Framework, task: Task) -> None:
     """Nothing more is sent of the task."""
+    saved.updates_dropped(state, framework, task)
     state.timers.cancel(task.resend_timer)
     task.resend_timer = None
     task.pending.clear()
@@ -171,6 +176,13 @@ def lost_state(framework: Framework) -> mesos.TaskState:
     """What a task is that the agent could not take."""
     if framework.has(PARTITION_AWARE):
         return mesos.TaskState.TASK_DROPPED
+    return mesos.TaskState.TASK_LOST
+
+
+def gone_state(framework: Framework) -> mesos.TaskState:
+    """What a task is that ran here, and of which nothing is left."""
+    if framework.has(PARTITION_AWARE):
+        return mesos.TaskState.TASK_GONE
     return mesos.TaskState.TASK_LOST
 
 
@@ -221,7 +233,7 @@ def named_user_of(
     return command.user if command is not None else None
 
 
-def _remember(task: Task, status: mesos.TaskStatus) -> None:
+def remember(task: Task, status: mesos.TaskStatus) -> None:
     """The views show each state once, with its last status (Mesos: slave.cpp, recordTaskStatus).
 
     Its data, which may be large, is kept for the scheduler only.

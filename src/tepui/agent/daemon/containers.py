@@ -12,6 +12,7 @@ from tepui.agent.containers.runtime import Runtime
 from tepui.agent.containers.spec import ContainerSpec, Exited, Rlimit, Usage
 from tepui.agent.core.actions import LaunchContainer, Limits
 from tepui.agent.core.events import ContainerExited, ContainerStarted, LaunchFailed
+from tepui.agent.core.recovery import Found
 from tepui.agent.daemon.put import Put
 from tepui.base import tasks
 from tepui.base.errors import HostError
@@ -53,14 +54,18 @@ class Containers:
         """Use this runtime, which calls `exited`."""
         self._runtime = runtime
 
-    async def clear(self) -> None:
-        """End what an earlier agent has left, for this one cannot take it over."""
-        for found in await self.runtime.recover():
-            log.warning("container_of_an_earlier_agent container=%s", found.container_id)
-            if found.exited is None:
-                await self.runtime.destroy(found.container_id)
-            else:
-                await self.runtime.forget(found.container_id)
+    async def recover(self) -> dict[str, Found]:
+        """What an earlier agent has left, by id. The core adopts or ends each."""
+        return {
+            one.container_id: Found(
+                one.pid, None if one.exited is None else _exited_event(one.exited)
+            )
+            for one in await self.runtime.recover()
+        }
+
+    def adopt(self, container_id: str, limits: Limits) -> None:
+        """It is one of the core's: its exit is told."""
+        self._limits[container_id] = limits
 
     def exited(self, exited: Exited) -> None:
         """The runtime calls this for every container that is gone."""
@@ -75,7 +80,7 @@ class Containers:
             self.forget(name)
         elif self._limits.pop(name, None) is not None:
             log.info("container_exited container=%s status=%s", name, exited.wait_status)
-            self._put(ContainerExited(name, exited.wait_status, _memory_text(exited)))
+            self._put(_exited_event(exited))
         else:
             self.forget(name)
 
@@ -278,6 +283,10 @@ def statistics_of(usage: Usage, limits: Limits | None) -> mesos.ResourceStatisti
         mem_rss_bytes=usage.mem_rss_bytes,
         mem_total_bytes=usage.mem_rss_bytes,
     )
+
+
+def _exited_event(exited: Exited) -> ContainerExited:
+    return ContainerExited(exited.container_id, exited.wait_status, _memory_text(exited))
 
 
 def _memory_text(exited: Exited) -> str | None:

@@ -15,22 +15,28 @@ from tepui.agent.containers.starting import LauncherConfig
 from tepui.agent.core.actions import Action, Record, Reply
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import FROM_PEERS, Event, StopAsked
+from tepui.agent.core.reconfiguration import reconfiguration_error
+from tepui.agent.core.recovery import Leftovers, recover
+from tepui.agent.core.saved import AGENT, SavedAgent
 from tepui.agent.core.state import State
 from tepui.agent.core.step import step
+from tepui.agent.daemon.checkpoint import Checkpoint
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
 from tepui.agent.daemon.machine import resources_of
 from tepui.agent.daemon.master_link import MasterLink, address_of
 from tepui.agent.daemon.operator_api import OperatorApi
-from tepui.agent.daemon.options import AgentOptions, flags_of, settings_of
+from tepui.agent.daemon.options import AgentOptions, Recover, flags_of, settings_of
 from tepui.agent.daemon.probing import Probing
-from tepui.agent.daemon.sandboxes import Sandboxes
+from tepui.agent.daemon.sandboxes import Sandboxes, left_in
 from tepui.agent.daemon.shell import Shell
 from tepui.agent.fetcher.fetch import Fetcher
+from tepui.base.errors import Refused
 from tepui.base.ids import Uuids
 from tepui.base.loop import CoreLoop, now_ms
 from tepui.resources import Resources, parse_attributes
+from tepui.storage.sqlite import SqliteStore
 from tepui.web.event_streams import EventStreams
 from tepui.web.files import Files, FilesApi
 from tepui.web.http import Request, Response, text
@@ -48,6 +54,7 @@ class AgentDaemon:
 
     def __init__(self, options: AgentOptions) -> None:
         """Raises OSError when the address can't be listened on, Refused for a wrong flag."""
+        self._options = options
         address_of(options.master, "master")
         Path(options.work_dir).mkdir(parents=True, exist_ok=True)
         resources = resources_of(options.resources, options.default_role, options.work_dir)
@@ -57,7 +64,7 @@ class AgentDaemon:
         self.state = _state_of(options, self.port, resources, attributes)
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step,
-            save=self._save,
+            save=lambda records: self._checkpoint.save(records),
             act=self._act,
             next_ms=self.state.timers.next_ms,
             refusable=FROM_PEERS,
@@ -67,6 +74,9 @@ class AgentDaemon:
         if options.log_file is not None:
             files.attach("/slave/log", options.log_file)
         fetcher = Fetcher(timeout_ms=options.fetch_timeout_ms, bytes_max=options.fetch_bytes_max)
+        path = Path(options.work_dir) / "meta" / "agent.db"
+        path.parent.mkdir(exist_ok=True)
+        self._checkpoint = Checkpoint(SqliteStore(path), path, strict=options.strict)
         self.containers = Containers(put)
         config = LauncherConfig(
             runtime_directory=options.runtime_dir,
@@ -98,9 +108,13 @@ class AgentDaemon:
         self._server = WebServer(routes, self._listener)
 
     async def start(self) -> None:
-        """Serve, and look for the master. Raises HostError when there is no launcher."""
+        """Go on where the agent before has ended, serve, and look for the master.
+
+        Raises HostError when there is no launcher or the checkpoint can't be read, and Refused when
+        this agent can't be the one that was checkpointed. Whoever connects meanwhile waits.
+        """
         try:
-            await self.containers.clear()
+            await self._recover()
             await self._server.start()
         except BaseException:
             self._listener.close()
@@ -109,13 +123,16 @@ class AgentDaemon:
         if capabilities.unenforced:
             log.warning("limits_unenforced reason=%s", capabilities.unenforced)
         self.loop.wake()
-        self._master.start()
+        if self._options.recover is Recover.CLEANUP:
+            self.loop.put(StopAsked())
+        else:
+            self._master.start()
         log.info(
             "started pid=%s work_dir=%s", self.state.settings.pid, self.state.settings.work_dir
         )
 
-    async def stop(self) -> None:
-        """Close all connections, and end the tasks that are left."""
+    async def stop(self, *, leaves_tasks: bool = False) -> None:
+        """Close all connections, and end the tasks that are left, or leave them to the next agent."""
         await self._master.stop()
         self.loop.close()
         self._log_level.reset()
@@ -123,8 +140,12 @@ class AgentDaemon:
         await self._sandboxes.close()
         self._streams.close()
         await self._server.stop()
-        await self._runtime.end()
+        if leaves_tasks:
+            await self._runtime.close()
+        else:
+            await self._runtime.end()
         await self.containers.close()
+        await self._checkpoint.close()
         log.info("stopped")
 
     @property
@@ -138,20 +159,53 @@ class AgentDaemon:
     def _act(self, actions: list[Action]) -> None:
         self.shell.act(actions)
 
-    async def _save(self, records: list[Record]) -> None:
-        """Nothing is checkpointed: a new agent ends the tasks of the one before."""
+    async def _recover(self) -> None:
+        objects = await self._checkpoint.open()
+        before = objects.get(AGENT)
+        if isinstance(before, SavedAgent):
+            policy = self._options.reconfiguration_policy
+            error = reconfiguration_error(before.info, self.state.info, policy)
+            if error is not None and before.boot_id == self.state.settings.boot_id:
+                raise Refused(
+                    f"{error} (to start as a new agent, which ends the tasks of the one before,"
+                    f" remove '{self._options.work_dir}/meta')"
+                )
+            if error is not None:
+                log.warning("new_agent_after_reboot reason=%s", error)
+                objects = {key: one for key, one in objects.items() if key != AGENT}
+        left = Leftovers(
+            saved=objects,
+            containers=await self.containers.recover(),
+            sandboxes=await asyncio.to_thread(left_in, self._options.work_dir),
+        )
+        effects = recover(self.state, left, now_ms())
+        if effects.save:
+            await self._checkpoint.save(effects.save)
+        self._act(effects.then)
+        if self.state.info.id is not None:
+            agent_id, count = self.state.info.id.value, len(self.state.containers)
+            log.info("recovered agent=%s containers=%d", agent_id, count)
 
 
 async def run(options: AgentOptions, started: Callable[[int], None] = lambda port: None) -> None:
-    """Be an agent until SIGTERM, SIGINT or the master says so; `started` is told the port."""
+    """Be an agent until SIGTERM, SIGINT, SIGUSR1 or the master says so; `started` is told the port.
+
+    After SIGUSR1 the agent leaves the cluster, and its tasks end with it, as in Mesos. After the
+    others they run on, and the next agent with this work_dir takes them over.
+    """
     daemon = AgentDaemon(options)
     loop = asyncio.get_running_loop()
+    left = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, daemon.loop.put, StopAsked())
+        loop.add_signal_handler(number, left.set)
+    loop.add_signal_handler(signal.SIGUSR1, daemon.loop.put, StopAsked())
     await daemon.start()
     started(daemon.port)
-    await daemon.shell.ended.wait()
-    await daemon.stop()
+    waiting = [asyncio.create_task(one.wait()) for one in (left, daemon.shell.ended)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()
+    await daemon.stop(leaves_tasks=not daemon.shell.ended.is_set())
 
 
 def _state_of(

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from msgspec import Struct, field
 
 from tepui import MESOS_VERSION
+from tepui.agent.core.reconfiguration import Policy
 from tepui.agent.core.state import Settings
+from tepui.agent.daemon.checkpoint import boot_id
 from tepui.base.durations import format_duration_ms
 from tepui.wire import mesos
+
+
+class Recover(StrEnum):
+    """`--recover`: take over what runs, or end it."""
+
+    RECONNECT = "reconnect"
+    CLEANUP = "cleanup"
 
 
 class AgentOptions(Struct, frozen=True, kw_only=True):
@@ -31,6 +42,10 @@ class AgentOptions(Struct, frozen=True, kw_only=True):
     cgroups_enable_cfs: bool = False
     registration_backoff_factor_ms: int = 1_000
     executor_registration_timeout_ms: int = 60_000
+    executor_reregistration_timeout_ms: int = 15_000
+    recover: Recover = Recover.RECONNECT
+    strict: bool = True  # a checkpoint that can't be read ends the agent
+    reconfiguration_policy: Policy = Policy.EQUAL
     executor_shutdown_grace_period_ms: int = 5_000
     recovery_timeout_ms: int = 900_000
     gc_delay_ms: int = 604_800_000
@@ -50,9 +65,11 @@ def settings_of(options: AgentOptions, ip: str, port: int, hostname: str) -> Set
         hostname=hostname,
         work_dir=options.work_dir,
         version=MESOS_VERSION,
+        boot_id=boot_id(),
         switch_user=options.switch_user,
         cgroups_enable_cfs=options.cgroups_enable_cfs,
         executor_registration_timeout_ms=options.executor_registration_timeout_ms,
+        executor_reregistration_timeout_ms=options.executor_reregistration_timeout_ms,
         executor_shutdown_grace_period_ms=options.executor_shutdown_grace_period_ms,
         recovery_timeout_ms=options.recovery_timeout_ms,
         heartbeat_ms=options.http_heartbeat_interval_ms,

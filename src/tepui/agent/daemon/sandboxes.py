@@ -57,11 +57,18 @@ class Sandboxes:
             text = f"Failed to create executor directory '{action.directory}': {fault}"
             self._put(SandboxFailed(action.container_id, SandboxStage.DIRECTORY, text))
             return
-        self._attach(action)
+        self.attach(action.directory, action.virtual_path)
         if not action.uris:
             self._put(SandboxPrepared(action.container_id))
             return
         self._fetches[action.container_id] = tasks.start(self._fetch(action))
+
+    def attach(self, directory: str, virtual_path: str) -> None:
+        """/files knows the directory, which is there already."""
+        latest = str(Path(directory).with_name("latest"))
+        for path in (directory, latest, virtual_path):
+            self._files.attach(path, directory)
+        self._virtual_paths[directory] = virtual_path
 
     def abandon(self, container_id: str) -> None:
         """Nothing more is fetched for the container."""
@@ -88,12 +95,6 @@ class Sandboxes:
             fetch.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
-    def _attach(self, action: PrepareSandbox) -> None:
-        latest = str(Path(action.directory).with_name("latest"))
-        for path in (action.directory, latest, action.virtual_path):
-            self._files.attach(path, action.directory)
-        self._virtual_paths[action.directory] = action.virtual_path
-
     async def _fetch(self, action: PrepareSandbox) -> None:
         try:
             await self._fetcher.fetch(action.uris, action.directory, action.user)
@@ -104,6 +105,16 @@ class Sandboxes:
             self._put(SandboxPrepared(action.container_id))
         finally:
             self._fetches.pop(action.container_id, None)
+
+
+def left_in(work_dir: str) -> tuple[tuple[str, int], ...]:
+    """The sandboxes that agents have made there, and when each was last changed, in milliseconds."""
+    found = []
+    for path in Path(work_dir).glob("slaves/*/frameworks/*/executors/*/runs/*"):
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                found.append((str(path), path.stat().st_mtime_ns // 1_000_000))
+    return tuple(found)
 
 
 def _make_or_fault(action: PrepareSandbox) -> str | None:

@@ -1,0 +1,340 @@
+"""What of an agent outlives its process, as it is written: one small object for each thing.
+
+    agent                                    SavedAgent
+    frameworks/<framework>                   SavedFramework
+    executors/<container>                    SavedExecutor
+    tasks/<framework>/<task>                 SavedTask
+    updates/<framework>/<task>/<number>      SavedUpdate
+
+Only frameworks that ask for it (`FrameworkInfo.checkpoint`) are saved, with all that is theirs.
+Handlers say what has changed (`framework_changed` and so on); at the end of each step `collect`
+turns that into records. What is over is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from msgspec import Struct, structs
+
+from tepui.agent.core.actions import Limits, Record
+from tepui.agent.core.effects import Effects
+from tepui.agent.core.state import Command, Ending, Executor, Framework, Phase, State, Task
+from tepui.wire import mesos
+
+FORMAT = 1  # of what is saved; another one is not read
+
+AGENT = "agent"
+
+
+class SavedAgent(Struct, frozen=True, tag="agent"):
+    """Who the agent is; without it nothing else that is saved counts."""
+
+    info: mesos.AgentInfo
+    boot_id: str  # of the machine that it was on
+    format: int = FORMAT
+
+
+class SavedFramework(Struct, frozen=True, tag="framework"):
+    """A framework that has something here."""
+
+    info: mesos.FrameworkInfo
+    ending: bool
+
+
+class SavedCommand(Struct, frozen=True):
+    """How far the supervision of a command task is."""
+
+    started_ms: int | None
+    kill_since_ms: int | None
+    kill_until_ms: int | None
+    overdue: bool
+    unhealthy: bool
+
+
+class SavedExecutor(Struct, frozen=True, tag="executor"):
+    """An executor whose container is not gone."""
+
+    framework_id: str
+    info: mesos.ExecutorInfo
+    role: str
+    container_id: str
+    directory: str
+    limits: Limits
+    phase: Phase
+    ever_sent: bool
+    ending: Ending | None
+    command: SavedCommand | None
+
+
+class SavedTask(Struct, frozen=True, tag="task"):
+    """A task whose end is not acknowledged; how far it is, its updates say."""
+
+    framework_id: str
+    executor_id: str
+    info: mesos.TaskInfo
+
+
+class SavedUpdate(Struct, frozen=True, tag="update"):
+    """One update of a task.
+
+    The last one that was acknowledged is kept for its state; of those before it the uuid is kept,
+    for an executor may send them again.
+    """
+
+    framework_id: str
+    task_id: str
+    number: int
+    uuid: bytes
+    status: mesos.TaskStatus | None
+    acknowledged: bool
+
+
+Saved = SavedAgent | SavedFramework | SavedExecutor | SavedTask | SavedUpdate
+
+
+class Save(Record, frozen=True):
+    """The object at `key` is this from now on; None: there is none."""
+
+    key: str
+    saved: Saved | None
+
+
+# What has changed
+
+
+def agent_changed(state: State) -> None:
+    """The agent has an id, or another description."""
+    state.unsaved[AGENT] = _agent_form(state)
+
+
+def agent_removed(state: State) -> None:
+    """The master knows the agent no more: the next one to start here is a new one."""
+    state.unsaved[AGENT] = None
+
+
+def framework_changed(state: State, framework: Framework) -> None:
+    """It has come, is another, or has gone."""
+    if framework.info.checkpoint:
+        state.unsaved[key_of_framework(framework.id)] = framework
+
+
+def executor_changed(state: State, framework: Framework, executor: Executor) -> None:
+    """It has begun, is further, or its container is gone."""
+    if framework.info.checkpoint:
+        state.unsaved[key_of_executor(executor.container_id)] = executor
+
+
+def task_added(state: State, framework: Framework, task: Task) -> None:
+    """The task is here."""
+    if framework.info.checkpoint:
+        state.unsaved[key_of_task(framework.id, task.id)] = _task_form(framework, task)
+
+
+def task_removed(state: State, framework: Framework, task: Task) -> None:
+    """The task is over, and all its updates with it."""
+    if framework.info.checkpoint:
+        state.unsaved[key_of_task(framework.id, task.id)] = None
+        updates_dropped(state, framework, task)
+
+
+def update_added(state: State, framework: Framework, task: Task) -> None:
+    """The last of the pending updates is new."""
+    if framework.info.checkpoint:
+        _save_update(state, framework, task, task.updates_begun - 1, task.pending[-1])
+
+
+def update_acknowledged(
+    state: State, framework: Framework, task: Task, status: mesos.TaskStatus
+) -> None:
+    """This was the first of the pending updates, and is none any more."""
+    before = task.last_acknowledged
+    number = task.updates_begun - len(task.pending) - 1
+    task.last_acknowledged = (number, structs.replace(status, data=None))
+    if framework.info.checkpoint:
+        _save_update(state, framework, task, *task.last_acknowledged, acknowledged=True)
+        if before is not None:
+            _bare_update(state, framework, task, *before)
+
+
+def update_forgotten(state: State, framework: Framework, task: Task, number: int) -> None:
+    """Its executor will not send it again."""
+    is_last = task.last_acknowledged is not None and task.last_acknowledged[0] == number
+    is_pending = number >= task.updates_begun - len(task.pending)
+    if not is_last and not is_pending:
+        _remove_update(state, framework, task, number)
+
+
+def updates_dropped(state: State, framework: Framework, task: Task) -> None:
+    """Nobody wants to know any of them; the pending ones are taken away next."""
+    for number in sorted(task.saved_updates):
+        _remove_update(state, framework, task, number)
+    task.last_acknowledged = None
+    task.taken.clear()
+
+
+def collect(state: State, step: Effects) -> None:
+    """Called at the end of each step: what has changed is to be saved."""
+    if not state.unsaved:
+        return
+    step.save.extend(Save(key, _form(state, what)) for key, what in state.unsaved.items())
+    state.unsaved.clear()
+
+
+def whole(state: State) -> dict[str, Saved]:
+    """All that is to be saved of this state: what all that was collected comes to."""
+    forms: dict[str, Saved] = {}
+    if state.info.id is not None and state.stopping is None:
+        forms[AGENT] = _agent_form(state)
+    for framework in state.frameworks.values():
+        if not framework.info.checkpoint:
+            continue
+        forms[key_of_framework(framework.id)] = _framework_form(framework)
+        for executor in framework.executors.values():
+            if executor.container_id in state.containers:
+                forms[key_of_executor(executor.container_id)] = _executor_form(executor)
+        for task in framework.tasks.values():
+            forms[key_of_task(framework.id, task.id)] = _task_form(framework, task)
+            for update in _updates(framework, task):
+                forms[key_of_update(framework.id, task.id, update.number)] = update
+    return forms
+
+
+# Keys
+
+
+def key_of_framework(framework_id: str) -> str:
+    return f"frameworks/{_name(framework_id)}"
+
+
+def key_of_executor(container_id: str) -> str:
+    return f"executors/{container_id}"
+
+
+def key_of_task(framework_id: str, task_id: str) -> str:
+    return f"tasks/{_name(framework_id)}/{_name(task_id)}"
+
+
+def key_of_update(framework_id: str, task_id: str, number: int) -> str:
+    return f"updates/{_name(framework_id)}/{_name(task_id)}/{number}"
+
+
+def _name(given: str) -> str:
+    """An id as one name of a key."""
+    return quote(given, safe=" ")
+
+
+# Forms
+
+
+def _form(state: State, what: object) -> Saved | None:
+    match what:
+        case Framework():
+            is_here = state.frameworks.get(what.id) is what
+            return _framework_form(what) if is_here else None
+        case Executor():
+            return _executor_form(what) if what.container_id in state.containers else None
+        case None | SavedAgent() | SavedFramework() | SavedExecutor() | SavedTask() | SavedUpdate():
+            return what
+    raise AssertionError(what)
+
+
+def _agent_form(state: State) -> SavedAgent:
+    return SavedAgent(state.info, state.settings.boot_id)
+
+
+def _framework_form(framework: Framework) -> SavedFramework:
+    return SavedFramework(framework.info, framework.ending)
+
+
+def _executor_form(executor: Executor) -> SavedExecutor:
+    return SavedExecutor(
+        framework_id=executor.framework_id,
+        info=executor.info,
+        role=executor.role,
+        container_id=executor.container_id,
+        directory=executor.directory,
+        limits=executor.limits,
+        phase=executor.phase,
+        ever_sent=executor.ever_sent,
+        ending=executor.ending,
+        command=_command_form(executor.command),
+    )
+
+
+def _command_form(command: Command | None) -> SavedCommand | None:
+    if command is None:
+        return None
+    return SavedCommand(
+        started_ms=command.started_ms,
+        kill_since_ms=None if command.kill is None else command.kill.since_ms,
+        kill_until_ms=None if command.kill is None else command.kill.until_ms,
+        overdue=command.overdue,
+        unhealthy=command.unhealthy,
+    )
+
+
+def _task_form(framework: Framework, task: Task) -> SavedTask:
+    return SavedTask(framework.id, task.executor_id, task.info)
+
+
+def _updates(framework: Framework, task: Task) -> Iterator[SavedUpdate]:
+    first = task.updates_begun - len(task.pending)
+    for number, status in enumerate(task.pending, first):
+        yield _update_form(framework, task, number, status, acknowledged=False)
+    last = task.last_acknowledged
+    if last is not None:
+        yield _update_form(framework, task, *last, acknowledged=True)
+    for uuid, number in task.taken.items():
+        if 0 <= number < first and (last is None or number != last[0]):
+            yield SavedUpdate(framework.id, task.id, number, uuid, None, acknowledged=True)
+
+
+def _update_form(
+    framework: Framework,
+    task: Task,
+    number: int,
+    status: mesos.TaskStatus,
+    *,
+    acknowledged: bool,
+) -> SavedUpdate:
+    assert status.uuid is not None  # `report` gives one to each
+    return SavedUpdate(
+        framework.id, task.id, number, status.uuid, status, acknowledged=acknowledged
+    )
+
+
+# Updates
+
+
+def _save_update(
+    state: State,
+    framework: Framework,
+    task: Task,
+    number: int,
+    status: mesos.TaskStatus,
+    *,
+    acknowledged: bool = False,
+) -> None:
+    task.saved_updates.add(number)
+    form = _update_form(framework, task, number, status, acknowledged=acknowledged)
+    state.unsaved[key_of_update(framework.id, task.id, number)] = form
+
+
+def _bare_update(
+    state: State, framework: Framework, task: Task, number: int, status: mesos.TaskStatus
+) -> None:
+    """Its status is of no interest any more, but its executor may send it again."""
+    assert status.uuid is not None
+    if task.taken.get(status.uuid) != number:
+        _remove_update(state, framework, task, number)
+        return
+    form = SavedUpdate(framework.id, task.id, number, status.uuid, None, acknowledged=True)
+    state.unsaved[key_of_update(framework.id, task.id, number)] = form
+
+
+def _remove_update(state: State, framework: Framework, task: Task, number: int) -> None:
+    if number in task.saved_updates:
+        task.saved_updates.discard(number)
+        state.unsaved[key_of_update(framework.id, task.id, number)] = None
