@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tepui.agent.daemon.options import AgentOptions
@@ -82,6 +84,7 @@ def test_flags_that_scripts_give_a_mesos_master_are_taken() -> None:
         "--ip=0.0.0.0",
         "--quorum=1",
         "--registry=replicated_log",
+        "--work_dir=/w",
         "--allocation_interval=500ms",
         "--roles=a,b",
         "--no-authenticate_agents",
@@ -93,7 +96,7 @@ def test_flags_that_scripts_give_a_mesos_master_are_taken() -> None:
     noted = " ".join(values.notes)
     for name in ("allocation_interval", "roles", "acls", "credentials", "authenticate_frameworks"):
         assert f"flag --{name}: " in noted
-    assert master_flags.notes_on(values)[0].startswith("flag --registry=replicated_log: a durable")
+    assert master_flags.notes_on(values)[0].startswith("flag --registry=replicated_log: it is kept")
     assert master_flags.notes_on(master_values("--registry=in_memory")) == []
 
 
@@ -153,3 +156,42 @@ def test_agent_flag_that_is_missing_or_wrong_is_named(
     with pytest.raises(Refused) as caught:
         agent_flags.agent_options(values, None)
     assert caught.value.text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [
+        ((), None),
+        (("--work_dir=/w",), Path("/w/registry.db")),
+        (("--work_dir=/w", "--registry=sqlite"), Path("/w/registry.db")),
+        (("--work_dir=/w", "--registry=in_memory"), None),
+    ],
+)
+def test_the_registry_is_in_the_work_dir_if_there_is_one(
+    given: tuple[str, ...], file: Path | None
+) -> None:
+    assert master_flags.master_options(master_values(*given), None).registry == file
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("--registry=sqlite", "flag --registry: 'sqlite': needs a --work_dir"),
+        ("--registry=etcd", "flag --registry: 'etcd': expected sqlite or in_memory"),
+        (
+            "--agent_removal_rate_limit=1",
+            "flag --agent_removal_rate_limit: '1':"
+            " expected <number of agents>/<duration>, such as 1/10mins",
+        ),
+    ],
+)
+def test_a_registry_that_cannot_be_is_refused(given: str, text: str) -> None:
+    with pytest.raises(Refused) as refused:
+        master_flags.master_options(master_values(given), None)
+    assert refused.value.text == text
+
+
+def test_a_removal_rate_is_a_number_of_agents_in_a_time() -> None:
+    assert master_flags.parse_removal_rate(None) == 0
+    assert master_flags.parse_removal_rate("1/10mins") == 600_000
+    assert master_flags.parse_removal_rate("2/3hrs") == 5_400_000

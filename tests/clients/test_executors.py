@@ -33,6 +33,7 @@ from tests.real.cluster import Cluster
 
 TaskState = mesos.TaskState
 Call = executor.Call
+PLAIN = structs.replace(FRAMEWORK, checkpoint=False)
 CHECKPOINTING = structs.replace(FRAMEWORK, checkpoint=True)
 ELSEWHERE: Settings = structs.replace(SETTINGS, ip="10.1.2.3", port=5059)
 
@@ -47,7 +48,7 @@ def launched(*, framework: mesos.FrameworkInfo, custom: bool) -> LaunchContainer
 
 @pytest.mark.parametrize("custom", [False, True])
 def test_the_environment_says_where_the_executor_is_and_who(custom: bool) -> None:
-    launch = launched(framework=FRAMEWORK, custom=custom)
+    launch = launched(framework=PLAIN, custom=custom)
     found = launch.environment
     wanted = {
         "MESOS_AGENT_ENDPOINT": "10.1.2.3:5059",

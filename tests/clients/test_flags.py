@@ -92,7 +92,7 @@ def test_flags_of_scripts_say_what_they_say_in_mesos() -> None:
     options = master_flags.master_options(
         master_values("--ip=10.0.0.1", "--port=15050", "--work_dir=/w", *MASTER), None
     )
-    assert (options.ip, options.port, options.work_dir) == ("10.0.0.1", 15050, "/w")
+    assert (options.ip, options.port, options.registry) == ("10.0.0.1", 15050, None)
     assert (options.hostname, options.cluster) == ("localhost", "of scripts")
     assert options.weights == {"web": 2.0, "ads": 1.5}
     agent = agent_flags.agent_options(agent_values("--ip=10.0.0.2", "--port=15051", *AGENT), None)

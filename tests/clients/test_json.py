@@ -14,6 +14,7 @@ from google.protobuf import json_format
 from msgspec import to_builtins
 
 from tepui.agent.core import events
+from tepui.agent.core.saved import agent_changed
 from tepui.agent.core.views import state_view
 from tepui.master.core.views.questions import question_of
 from tepui.resources import parse_resources
@@ -532,6 +533,7 @@ def test_in_the_agents_state_ports_are_text_and_scalars_are_numbers() -> None:
     one = Agent()
     more = parse_resources(PORTS).to_wire(role=None, refinement=True)
     one.state.info = mesos.AgentInfo(hostname="h", id=one.state.info.id, resources=more)
+    agent_changed(one.state)
     one.run(task_info())
     state = state_view(one.state)
     resources = state["resources"]

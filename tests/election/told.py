@@ -39,6 +39,11 @@ class Ear:
         self.heard.append(told)
         self._changed.set()
 
+    async def changed(self) -> None:
+        """It is told something after this was called."""
+        self._changed.clear()
+        await self._changed.wait()
+
     async def until(self, wanted: Callable[[Told], bool]) -> Told:
         """The next that is `wanted`, of those that were told already or will be."""
         seen = 0

@@ -27,7 +27,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.port = 0  # where clients connect
         self.mode = Mode.OPEN
-        self.dropped = asyncio.Event()  # something was, in this mode
+        self.deaf_after: bytes | None = None  # the client's sending this makes it DEAF
         self._server_port = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -35,7 +35,6 @@ class Proxy:
     def set(self, mode: Mode) -> None:
         """From now on; connections that are open are cut by CUT and stay otherwise."""
         self.mode = mode
-        self.dropped.clear()
         if mode is Mode.CUT:
             for writer in list(self._writers):
                 writer.transport.abort()
@@ -55,17 +54,22 @@ class Proxy:
             (from_server, writer, (Mode.SILENT, Mode.DEAF)),
         ):
             self._writers.add(target)
-            task = asyncio.create_task(self._forward(source, target, deaf))
+            task = asyncio.create_task(self._forward(source, target, deaf, reader))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _forward(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, deaf: tuple[Mode, ...]
+        self,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        deaf: tuple[Mode, ...],
+        from_client: asyncio.StreamReader,
     ) -> None:
         with contextlib.suppress(OSError):
             while chunk := await source.read(CHUNK_BYTES):
+                if source is from_client and self.deaf_after and self.deaf_after in chunk:
+                    self.mode, self.deaf_after = Mode.DEAF, None
                 if self.mode in deaf:
-                    self.dropped.set()
                     continue
                 target.write(chunk)
                 await target.drain()

@@ -6,10 +6,12 @@ Source: Mesos docs/configuration/master.md.
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import msgspec
 
 from tepui.allocator.terms import MIN_ALLOCATABLE, Minimums
+from tepui.base.durations import parse_duration_ms
 from tepui.base.errors import Refused
 from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
 from tepui.cli.flags import Flag, Group, Kind, Values
@@ -25,6 +27,8 @@ OPENING = (
     "unless --ip says otherwise."
 )
 IN_MEMORY = "in_memory"
+SQLITE = "sqlite"
+REPLICATED_LOG = "replicated_log"  # Mesos's name for the one that is durable
 SEVERAL_MASTERS = "several masters (ZooKeeper) come in a later version: leave it out to run one"
 
 HOSTNAME_LOOKUP = Flag(
@@ -52,7 +56,13 @@ GROUPS = (
             Flag("cluster", Kind.TEXT, None, "Name of the cluster, for those who ask."),
             Flag("domain", Kind.TEXT, None, "Region and zone of the master: a DomainInfo in JSON."),
             Flag("work_dir", Kind.PATH, None, "Directory for what the master keeps."),
-            Flag("registry", Kind.TEXT, IN_MEMORY, "Where admitted agents are kept: in_memory."),
+            Flag(
+                "registry",
+                Kind.TEXT,
+                None,
+                "Where admitted agents are kept: 'sqlite', in the work_dir, or 'in_memory'; sqlite "
+                "if there is a work_dir.",
+            ),
             Flag("zk", Kind.TEXT, None, "Address of ZooKeeper: not yet possible."),
             Flag("quorum", Kind.INTEGER, None, "Masters that must agree: 1."),
         ),
@@ -72,6 +82,30 @@ GROUPS = (
                 Kind.DURATION,
                 "10mins",
                 "After a change of master agents have this time to come back.",
+            ),
+            Flag(
+                "agent_removal_rate_limit",
+                Kind.TEXT,
+                None,
+                "So many agents may be marked unreachable in a time, such as 1/10mins.",
+            ),
+            Flag(
+                "registry_gc_interval",
+                Kind.DURATION,
+                "15mins",
+                "Time between two looks for agents that are away for too long.",
+            ),
+            Flag(
+                "registry_max_agent_age",
+                Kind.DURATION,
+                "2weeks",
+                "Unreachable and gone agents are forgotten after this time.",
+            ),
+            Flag(
+                "registry_max_agent_count",
+                Kind.INTEGER,
+                "102400",
+                "Unreachable, and gone, agents to remember at most.",
             ),
         ),
     ),
@@ -171,13 +205,17 @@ def master_options(values: Values, log_file: str | None) -> MasterOptions:
         hostname=hostname_of(values),
         advertise_ip=values.text("advertise_ip"),
         advertise_port=values.integer("advertise_port"),
-        work_dir=values.text("work_dir"),
+        registry=_registry(values),
         cluster=values.text("cluster"),
         domain=parse_domain(values.text("domain")),
         settings=Settings(
             agent_ping_timeout_ms=values.set_duration_ms("agent_ping_timeout"),
             max_agent_ping_timeouts=_at_least(values, "max_agent_ping_timeouts", 1),
             agent_reregister_timeout_ms=values.set_duration_ms("agent_reregister_timeout"),
+            agent_removal_interval_ms=parse_removal_rate(values.text("agent_removal_rate_limit")),
+            registry_gc_interval_ms=values.set_duration_ms("registry_gc_interval"),
+            registry_max_agent_age_ms=values.set_duration_ms("registry_max_agent_age"),
+            registry_max_agent_count=_at_least(values, "registry_max_agent_count", 0),
             offer_timeout_ms=values.duration_ms("offer_timeout"),
             max_completed_frameworks=_at_least(values, "max_completed_frameworks", 0),
             max_completed_tasks_per_framework=_at_least(
@@ -198,13 +236,9 @@ def master_options(values: Values, log_file: str | None) -> MasterOptions:
 
 def notes_on(values: Values) -> list[str]:
     """What to say of values that mean something else here."""
-    registry = values.required("registry")
-    if registry == IN_MEMORY:
-        return []
-    return [
-        f"flag --registry={registry}: a durable registry comes in a later version, "
-        f"{IN_MEMORY} is used: agents that come back to a new master are admitted"
-    ]
+    if values.text("registry") == REPLICATED_LOG:
+        return [f"flag --registry={REPLICATED_LOG}: it is kept in SQLite, in the work_dir"]
+    return []
 
 
 def checked_port(name: str, port: int) -> int:
@@ -276,6 +310,32 @@ def parse_weights(text: str | None) -> dict[str, float]:
             raise Refused(f"flag --weights: '{part}': expected role=number, the number above 0")
         weights[role.strip()] = weight
     return weights
+
+
+def _registry(values: Values) -> Path | None:
+    """The file of the registry; None: it is kept in memory."""
+    kind, work_dir = values.text("registry"), values.text("work_dir")
+    if kind not in (None, IN_MEMORY, SQLITE, REPLICATED_LOG):
+        raise Refused(f"flag --registry: '{kind}': expected {SQLITE} or {IN_MEMORY}")
+    if kind == IN_MEMORY or (kind is None and work_dir is None):
+        return None
+    if work_dir is None:
+        raise Refused(f"flag --registry: '{kind}': needs a --work_dir")
+    return Path(work_dir) / "registry.db"
+
+
+def parse_removal_rate(text: str | None) -> int:
+    """Milliseconds between two agents that are marked unreachable, from `1/10mins`; 0 without."""
+    if text is None:
+        return 0
+    count, _, duration = text.partition("/")
+    try:
+        return parse_duration_ms(duration) // int(count)
+    except (Refused, ValueError, ZeroDivisionError):
+        raise Refused(
+            f"flag --agent_removal_rate_limit: '{text}':"
+            " expected <number of agents>/<duration>, such as 1/10mins"
+        ) from None
 
 
 def _refuse_several_masters(values: Values) -> None:

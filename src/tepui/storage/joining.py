@@ -12,7 +12,7 @@ from tepui.storage.checks import check
 from tepui.storage.store import StoreFailed, Write
 
 WAITING_MAX: Final = 100_000  # saves; who makes more than are carried out is told
-JOINED_WRITES_MAX: Final = 100_000  # of one transaction, unless its only save has more
+JOINED_WRITES_MAX: Final = 100_000  # that are carried out together
 
 
 class Save:

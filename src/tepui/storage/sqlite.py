@@ -17,6 +17,7 @@ from tepui.storage.store import Fenced, StoreFailed, Write
 
 APPLICATION_ID: Final = 0x5465_7075  # "Tepu": what file(1) and we know the file by
 VERSION: Final = 1  # of the table
+HEADER_BYTES: Final = 100  # sqlite.org/fileformat2.html#the_database_header
 BUSY_S: Final = 10.0  # for another program that writes, such as a `sqlite3` that repairs
 
 _PUT: Final = "INSERT INTO kv VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -84,6 +85,7 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._log = path.with_name(path.name + "-wal")
         self._lock: FileLock | None = None
         self._sqlite: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -107,17 +109,14 @@ class _File:
             raise
 
     def _make(self) -> None:
-        log = self._path.with_name(self._path.name + "-wal")
-        if log.exists():
-            raise StoreFailed(f"'{self._path}' is gone, but there is '{log}': not made anew")
+        if self._log.exists():
+            raise StoreFailed(f"'{self._path}' is gone, but there is '{self._log}': not made anew")
         _make(self._path)
 
     def _read(self) -> dict[str, bytes]:
         if not self._path.is_file():
             raise StoreFailed(f"cannot open '{self._path}': it is no file")
-        if self._path.stat().st_size == 0:
-            # SQLite would take it for a new one; ours are never empty, so this one has lost all.
-            raise StoreFailed(f"cannot read '{self._path}': it is empty, what it held is lost")
+        self._check_size()
         self._identity = _identity(self._path)
         self._sqlite = sqlite = sqlite3.connect(
             f"{self._path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_S
@@ -135,13 +134,28 @@ class _File:
         sqlite.execute("PRAGMA synchronous = FULL")
         (verdict,) = sqlite.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
-            raise StoreFailed(f"cannot read '{self._path}': it is damaged: {verdict}")
+            told = " ".join(verdict.split())
+            raise StoreFailed(f"cannot read '{self._path}': it is damaged: {told}")
         # A commit that others can see (see `_check_owner`); and a disk that is full is found now.
         sqlite.execute("BEGIN IMMEDIATE")
         sqlite.execute(f"PRAGMA user_version = {VERSION}")
         sqlite.execute("COMMIT")
         self._seen = _number(sqlite, "data_version")
         return dict(sqlite.execute("SELECT key, value FROM kv"))
+
+    def _check_size(self) -> None:
+        """SQLite takes an empty file for a new one, and reads zeros behind the end of a torn one."""
+        with self._path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+        if not header:
+            raise StoreFailed(f"cannot read '{self._path}': it is empty, what it held is lost")
+        if not header.startswith(b"SQLite format 3\0"):
+            raise StoreFailed(f"cannot read '{self._path}': it is no file of SQLite")
+        page_bytes = int.from_bytes(header[16:18]) or 1
+        page_bytes = 65_536 if page_bytes == 1 else page_bytes
+        size_bytes = self._path.stat().st_size
+        if size_bytes % page_bytes and not self._log.exists():  # the log may hold the torn page
+            raise StoreFailed(f"cannot read '{self._path}': it is damaged: its end is missing")
 
     def write(self, writes: Iterable[Write]) -> None:
         """All writes in one transaction, or none of them. Raises StoreFailed and Fenced."""

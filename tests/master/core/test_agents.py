@@ -201,11 +201,12 @@ def test_a_silent_agent_is_marked_unreachable_once(
     capabilities: tuple[str, ...], state: TaskState
 ) -> None:
     world, agent, owner = with_task(capabilities=capabilities)
+    info = world.state.agents[agent.id].info
     effects = world.advance(89_999)
     assert effects.save == []
     effects = world.advance(1)
     now_ms = START_MS + 90_000
-    assert effects.save == [AgentUnreachable(agent.id, now_ms)]
+    assert effects.save == [AgentUnreachable(info, now_ms)]
     assert CloseLink(agent.link) in effects.then
     events = owner.events()
     assert [event.update.status for event in events if event.update is not None] == [
@@ -299,7 +300,7 @@ def test_an_agent_that_is_marked_gone_is_told_before_its_link_is_closed() -> Non
     mark_gone(world, agent.id)
     assert agent.told() == [link.Shutdown("Agent has been marked gone")]
     assert agent.link in world.state.closing_links
-    assert world.saved[-1] == AgentGone(agent.id, START_MS)
+    assert world.saved[-1] == AgentGone(info, START_MS)
     assert [one.state for one in owner.updates()] == [TaskState.TASK_GONE_BY_OPERATOR]
     message = link.Reregister(info, "1.0.0", ADDRESS, frameworks=(), executors=(), tasks=())
     effects = world.put(LinkReceived(NEW, message))

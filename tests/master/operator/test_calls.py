@@ -154,12 +154,13 @@ def test_reactivated_agent_that_is_disconnected_waits_for_its_link() -> None:
 def test_agent_marked_gone_is_recorded_and_its_tasks_are_gone() -> None:
     world = World()
     agent = world.add_agent()
+    info = world.state.agents[agent.id].info
     one = world.subscribe(capabilities=("MULTI_ROLE", "PARTITION_AWARE"))
     one.launch("t1", agent)
     one.events()
     gone = _mark_gone(agent.id)
     assert _status(world, gone) == 200
-    assert AgentGone(agent.id, world.now_ms) in world.saved
+    assert AgentGone(info, world.now_ms) in world.saved
     updates = [event.update.status.state for event in one.events() if event.update]
     assert updates == [TaskState.TASK_GONE_BY_OPERATOR]
     assert _agents(world) == []
@@ -169,10 +170,11 @@ def test_agent_marked_gone_is_recorded_and_its_tasks_are_gone() -> None:
 def test_unreachable_agent_can_be_marked_gone() -> None:
     world = World()
     agent = world.add_agent()
+    info = world.state.agents[agent.id].info
     agent.disconnect()
     world.advance(100_000)
     assert _status(world, _mark_gone(agent.id)) == 200
-    assert AgentGone(agent.id, world.now_ms) in world.saved
+    assert AgentGone(info, world.now_ms) in world.saved
 
 
 def _mark_gone(agent_id: str) -> master.Call:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from tepui.base.effects import Step
-from tepui.base.names import StreamId
+from tepui.base.names import Role, StreamId
 from tepui.master.core.events import LinkId, RequestId
 from tepui.wire import mesos
 from tepui.wire.link import FromMaster
@@ -96,20 +96,22 @@ Action: TypeAlias = (
 
 
 class AgentAdmitted(Struct, frozen=True, tag=True):
-    """The registry knows the agent from now on."""
+    """The registry knows the agent from now on, as this."""
 
     info: mesos.AgentInfo
+    deactivated: bool = False  # by the operator: no offers
 
 
 class AgentUnreachable(Struct, frozen=True, tag=True):
     """The agent is marked unreachable."""
 
-    agent_id: str
+    info: mesos.AgentInfo
     since_ms: int
+    deactivated: bool = False
 
 
 class AgentRemoved(Struct, frozen=True, tag=True):
-    """The agent is not admitted any more."""
+    """The registry does not know the agent any more."""
 
     agent_id: str
 
@@ -117,10 +119,17 @@ class AgentRemoved(Struct, frozen=True, tag=True):
 class AgentGone(Struct, frozen=True, tag=True):
     """The operator has said that the agent will never come back."""
 
-    agent_id: str
+    info: mesos.AgentInfo
     since_ms: int
 
 
-Record: TypeAlias = AgentAdmitted | AgentUnreachable | AgentRemoved | AgentGone
+class WeightSet(Struct, frozen=True, tag=True):
+    """The role has this weight from now on."""
+
+    role: Role
+    weight: float
+
+
+Record: TypeAlias = AgentAdmitted | AgentUnreachable | AgentRemoved | AgentGone | WeightSet
 
 Effects: TypeAlias = Step[Record, Action]

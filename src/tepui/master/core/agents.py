@@ -18,6 +18,7 @@ from tepui.master.core.departures import (
     close_link,
     cut_off,
     mark_unreachable,
+    must_wait,
     remove_agent,
     send_away,
 )
@@ -111,7 +112,10 @@ def ping_due(state: State, event: PingDue, now_ms: int, step: Effects) -> None:
     """Ping the agent; one that has missed too many is marked unreachable."""
     agent = state.agents[event.agent_id]
     if agent.pings_missed >= state.settings.max_agent_ping_timeouts:
-        mark_unreachable(state, agent, now_ms, step)
+        if must_wait(state, now_ms):
+            agent.ping_timer = state.timers.set(state.next_removal_ms, PingDue(agent.id))
+        else:
+            mark_unreachable(state, agent, now_ms, step)
         return
     agent.pings_missed += 1
     agent.ping_sequence += 1
@@ -171,17 +175,19 @@ def _reregister(
         return
     state.counters.add("slave_reregistrations")
     known = state.agents.get(agent_id)
+    recovered = state.recovered_agents.pop(agent_id, None)
     if known is None:
         agent = _add(state, link_id, message, now_ms)
-        absent = state.unreachable_agents.pop(agent_id, None)
+        absent = recovered or state.unreachable_agents.pop(agent_id, None)
         if absent is not None:
             agent.acknowledged = absent.acknowledged
             agent.deactivated = absent.deactivated
     else:
         agent = known
         _relink(state, agent, link_id, now_ms, step)
-    if known is None or known.info != message.info:
-        step.save.append(AgentAdmitted(message.info))
+    registered = known or recovered
+    if registered is None or registered.info != message.info:
+        step.save.append(AgentAdmitted(message.info, agent.deactivated))
     agent.reregistered_ms = now_ms
     _welcome(state, link_id, agent_id, step)
     adopt(state, agent, message, now_ms, step)
@@ -223,7 +229,12 @@ def _next_id(state: State) -> AgentId:
     while True:
         agent_id = AgentId(f"{state.info.id}-S{state.agents_registered}")
         state.agents_registered += 1
-        absent = (state.unreachable_agents, state.removed_agents, state.gone_agents)
+        absent = (
+            state.recovered_agents,
+            state.unreachable_agents,
+            state.removed_agents,
+            state.gone_agents,
+        )
         if agent_id not in state.agents and not any(agent_id in each for each in absent):
             return agent_id
 

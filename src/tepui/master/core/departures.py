@@ -33,7 +33,7 @@ def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> 
     """The agent has been silent for too long: its tasks may run on, but nobody can tell."""
     state.counters.add("slave_removals")
     state.counters.add("slave_removals/reason_unhealthy")
-    step.save.append(AgentUnreachable(agent.id, now_ms))
+    step.save.append(AgentUnreachable(agent.info, now_ms, agent.deactivated))
     state.unreachable_agents[agent.id] = AbsentAgent(
         agent.id,
         agent.info,
@@ -49,6 +49,27 @@ def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> 
             continue
         _lose_sight(state, framework, task, now_ms, step)
     _drop(state, agent, now_ms, step)
+
+
+def mark_recovered_unreachable(state: State, agent_id: AgentId, now_ms: int, step: Effects) -> None:
+    """The agent was admitted by a master before and has not come back: nobody knows its tasks."""
+    absent = state.recovered_agents.pop(agent_id)
+    for name in ("slave_removals", "slave_removals/reason_unhealthy", "recovery_slave_removals"):
+        state.counters.add(name)
+    step.save.append(AgentUnreachable(absent.info, now_ms, absent.deactivated))
+    state.unreachable_agents[agent_id] = AbsentAgent(
+        agent_id, absent.info, now_ms, deactivated=absent.deactivated
+    )
+    _forget_oldest(state, state.unreachable_agents, step)
+    _tell_failure(state, agent_id, step)
+
+
+def must_wait(state: State, now_ms: int) -> bool:
+    """Whether no agent may be marked unreachable yet (--agent_removal_rate_limit); else one may."""
+    if now_ms < state.next_removal_ms:
+        return True
+    state.next_removal_ms = now_ms + state.settings.agent_removal_interval_ms
+    return False
 
 
 def remove_agent(
@@ -84,8 +105,8 @@ def mark_gone(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
 
 
 def mark_absent_gone(state: State, agent_id: AgentId, now_ms: int, step: Effects) -> None:
-    """The same for an agent that is unreachable: its tasks are gone for good."""
-    absent = state.unreachable_agents.pop(agent_id)
+    """The same for an agent that is unreachable, or has not come back: its tasks are gone for good."""
+    absent = state.unreachable_agents.pop(agent_id, None) or state.recovered_agents.pop(agent_id)
     _remember_gone(state, agent_id, absent.info, now_ms, step)
     for framework in state.frameworks.values():
         for task in [t for t in framework.unreachable_tasks.values() if t.agent_id == agent_id]:
@@ -142,7 +163,7 @@ def _shut_down(link_id: LinkId, text: str, step: Effects) -> None:
 def _remember_gone(
     state: State, agent_id: AgentId, info: mesos.AgentInfo, now_ms: int, step: Effects
 ) -> None:
-    step.save.append(AgentGone(agent_id, now_ms))
+    step.save.append(AgentGone(info, now_ms))
     state.gone_agents[agent_id] = AbsentAgent(agent_id, info, now_ms)
     _forget_oldest(state, state.gone_agents, step)
 
@@ -150,9 +171,13 @@ def _remember_gone(
 def _forget_oldest(state: State, absent: dict[AgentId, AbsentAgent], step: Effects) -> None:
     """The registry has a limit; who is forgotten and comes back is admitted like any other."""
     while len(absent) > state.settings.registry_max_agent_count:
-        oldest = next(iter(absent))
-        del absent[oldest]
-        step.save.append(AgentRemoved(oldest))
+        forget(absent, next(iter(absent)), step)
+
+
+def forget(absent: dict[AgentId, AbsentAgent], agent_id: AgentId, step: Effects) -> None:
+    """The registry does not know the agent any more."""
+    del absent[agent_id]
+    step.save.append(AgentRemoved(agent_id))
 
 
 def _lose_sight(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
@@ -216,7 +241,11 @@ def _drop(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
     del state.agents[agent.id]
     state.allocator.remove_agent(agent.id)
     publish_agent_removed(state, agent, step)
-    failure = scheduler.Event.Failure(agent_id=mesos.AgentID(agent.id))
+    _tell_failure(state, agent.id, step)
+
+
+def _tell_failure(state: State, agent_id: AgentId, step: Effects) -> None:
+    failure = scheduler.Event.Failure(agent_id=mesos.AgentID(agent_id))
     event = scheduler.Event(type=scheduler.Event.Type.FAILURE, failure=failure)
     for framework in state.frameworks.values():
         if framework.subscription is not None:

@@ -144,6 +144,14 @@ class PingDue(Struct, frozen=True):
     agent_id: AgentId
 
 
+class RecoveryDue(Struct, frozen=True):
+    """Agents that were admitted before this master began to lead had their time to come back."""
+
+
+class RegistryCollectionDue(Struct, frozen=True):
+    """It is time to forget who is away for too long."""
+
+
 class CallsTurnCame(Struct, frozen=True):
     """A call has waited long enough for the rate limit of its principal."""
 
@@ -185,6 +193,8 @@ Event: TypeAlias = (
     | OfferTimedOut
     | RegistrationDue
     | PingDue
+    | RecoveryDue
+    | RegistryCollectionDue
     | CallsTurnCame
     | AllocationDue
 )

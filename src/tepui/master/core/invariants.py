@@ -26,6 +26,10 @@ def check(state: State) -> None:
     assert linked == state.agent_by_link
     assert not state.unregistered_links.keys() & (linked.keys() | state.closing_links)
     assert not state.operators.keys() & state.operators_waiting.keys()
+    absent = (state.unreachable_agents, state.gone_agents, state.removed_agents)
+    for agent_id in state.recovered_agents:
+        assert agent_id not in state.agents, agent_id
+        assert not any(agent_id in each for each in absent), agent_id
     assert not state.takes_snapshot, "a snapshot is decided and not taken"
     assert len(state.timers) == _timers_wanted(state), "a timer is left over, or missing"
 
@@ -39,6 +43,8 @@ def _timers_wanted(state: State) -> int:
         + sum(offer.timer is not None for offer in state.offers.values())
         + sum(queue.waiting for queue in state.throttled.values())
         + (state.allocation_timer is not None)
+        + (state.recovery_timer is not None)
+        + (state.registry_timer is not None)
     )
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from tepui.base.errors import Refused
 from tepui.base.names import AgentId, FrameworkId, Role
 from tepui.master.core import departures, offers
-from tepui.master.core.actions import Answer, Effects
+from tepui.master.core.actions import AgentAdmitted, Answer, Effects, WeightSet
 from tepui.master.core.events import OperatorCallReceived
 from tepui.master.core.frameworks import remove_framework
 from tepui.master.core.state import State
@@ -46,7 +46,7 @@ def _mark_agent_gone(state: State, event: OperatorCallReceived, now_ms: int, ste
     agent_id = AgentId(call.agent_id.value)
     if agent_id in state.agents:
         departures.mark_gone(state, state.agents[agent_id], now_ms, step)
-    elif agent_id in state.unreachable_agents:
+    elif agent_id in state.unreachable_agents or agent_id in state.recovered_agents:
         departures.mark_absent_gone(state, agent_id, now_ms, step)
     elif agent_id not in state.gone_agents:
         step.then.append(Answer(event.request, 404, f"Agent '{agent_id}' not found"))
@@ -65,6 +65,7 @@ def _deactivate_agent(
         return
     if not agent.deactivated:
         agent.deactivated = True
+        step.save.append(AgentAdmitted(agent.info, deactivated=True))
         state.allocator.deactivate_agent(agent.id)
         for offer in list(agent.offers.values()):
             offers.rescind(state, offer, now_ms, step)
@@ -81,6 +82,7 @@ def _reactivate_agent(
         step.then.append(Answer(event.request, 400, NOT_DEACTIVATED))
         return
     agent.deactivated = False
+    step.save.append(AgentAdmitted(agent.info))
     if agent.active:
         state.allocator.activate_agent(agent.id)
     step.then.append(Answer(event.request, 200))
@@ -99,6 +101,7 @@ def _update_weights(state: State, event: OperatorCallReceived, now_ms: int, step
     updated = {Role(info.role or ""): info.weight for info in call.weight_infos}
     for role, weight in updated.items():
         state.weights[role] = weight
+        step.save.append(WeightSet(role, weight))
         state.allocator.set_weight(role, weight)
     if any(role in updated for f in state.frameworks.values() for role in f.roles):
         for offer in list(state.offers.values()):

@@ -77,6 +77,8 @@ def _tell(
     if task_id in framework.tasks:
         _tell_latest(framework, TaskId(task_id), now_ms, step)
         return
+    if state.recovered_agents and (agent_id is None or agent_id in state.recovered_agents):
+        return  # an agent that is yet to come back may have it
     unreachable_ms: int | None = None
     if agent_id is not None and (absent := state.unreachable_agents.get(AgentId(agent_id))):
         wanted, text = TaskState.TASK_UNREACHABLE, "Reconciliation: Task is unreachable"

@@ -155,7 +155,7 @@ class Agent(Struct):
 
 
 class AbsentAgent(Struct, frozen=True):
-    """An agent that was: unreachable, removed or marked gone.
+    """An agent that was: not back yet after a failover, unreachable, removed or marked gone.
 
     Should it come back: `acknowledged` are uuids of updates that it would send again, and
     `deactivated` says that it still gets no offers.
@@ -198,6 +198,7 @@ class State(Struct):
     frameworks: dict[FrameworkId, Framework] = field(default_factory=dict)
     completed_frameworks: dict[FrameworkId, Framework] = field(default_factory=dict)
     agents: dict[AgentId, Agent] = field(default_factory=dict)
+    recovered_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
     unreachable_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
     removed_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
     gone_agents: dict[AgentId, AbsentAgent] = field(default_factory=dict)
@@ -218,6 +219,9 @@ class State(Struct):
     offers_made: int = 0
     allocation_timer: int | None = None
     allocation_due_ms: int = 0
+    recovery_timer: int | None = None  # of the end of the time to come back
+    registry_timer: int | None = None
+    next_removal_ms: int = 0  # no agent is marked unreachable before
 
 
 def new(

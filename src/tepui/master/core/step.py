@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tepui.base.effects import Step
-from tepui.master.core import agents, calls, frameworks, offers, operator, reconciliation
+from tepui.master.core import agents, calls, frameworks, offers, operator, reconciliation, recovery
 from tepui.master.core.actions import Action, Record
 from tepui.master.core.events import (
     AllocationDue,
@@ -29,7 +29,9 @@ from tepui.master.core.events import (
     OperatorLeft,
     OperatorSubscribed,
     PingDue,
+    RecoveryDue,
     RegistrationDue,
+    RegistryCollectionDue,
     SnapshotDue,
     StreamClosed,
     SubscribeReceived,
@@ -58,6 +60,8 @@ HANDLERS: dict[type[Event], Handler] = {
     OfferTimedOut: offers.offer_timed_out,
     RegistrationDue: agents.registration_due,
     PingDue: agents.ping_due,
+    RecoveryDue: recovery.recovery_due,
+    RegistryCollectionDue: recovery.registry_collection_due,
     CallsTurnCame: calls.calls_turn_came,
     AllocationDue: offers.allocation_due,
 }

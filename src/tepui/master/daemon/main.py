@@ -16,14 +16,7 @@ from tepui import MESOS_VERSION
 from tepui.base.effects import Step
 from tepui.base.loop import CoreLoop, now_ms
 from tepui.base.names import Role, StreamId
-from tepui.master.core.actions import (
-    Action,
-    AgentAdmitted,
-    AgentGone,
-    AgentRemoved,
-    AgentUnreachable,
-    Record,
-)
+from tepui.master.core.actions import Action, Record
 from tepui.master.core.events import (
     FROM_PEERS,
     Event,
@@ -32,14 +25,18 @@ from tepui.master.core.events import (
     SubscribeReceived,
     slow_lane,
 )
+from tepui.master.core.recovery import recover
 from tepui.master.core.state import new
 from tepui.master.core.step import step
 from tepui.master.core.views.questions import question_in
 from tepui.master.core.views.reading import render
 from tepui.master.daemon.agent_link import AgentLink, SharedByLinks
 from tepui.master.daemon.options import MasterOptions
+from tepui.master.daemon.registry import Registry
 from tepui.master.daemon.routes import routes
 from tepui.master.daemon.shell import Shell
+from tepui.storage.memory import Memory, MemoryStore
+from tepui.storage.sqlite import SqliteStore
 from tepui.web.event_streams import EventStreams
 from tepui.web.http import Response
 from tepui.web.requests import Requests
@@ -73,9 +70,11 @@ class MasterDaemon:
             weights={Role(role): weight for role, weight in options.weights.items()},
             flags=options.flags,
         )
+        path = options.registry
+        self._registry = Registry(MemoryStore(Memory()) if path is None else SqliteStore(path))
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step,
-            save=self._save,
+            save=self._registry.save,
             act=shell.act,
             next_ms=self.state.timers.next_ms,
             refusable=FROM_PEERS,
@@ -90,10 +89,21 @@ class MasterDaemon:
         )
 
     async def start(self) -> None:
-        """Serve from now on."""
+        """Know what the registry holds, and serve. Raises HostError when it can't be read."""
+        try:
+            registered = await self._registry.open()
+        except BaseException:
+            self._listener.close()
+            raise
+        recover(self.state, registered, now_ms())
         await self._server.start()
         self.loop.wake()
-        log.info("started pid=%s id=%s", self.state.info.pid, self.state.info.id)
+        log.info(
+            "started pid=%s id=%s agents_expected=%d",
+            self.state.info.pid,
+            self.state.info.id,
+            len(self.state.recovered_agents),
+        )
 
     async def stop(self) -> None:
         """Close all connections; frameworks and agents look for the next master."""
@@ -103,6 +113,7 @@ class MasterDaemon:
         await self._server.stop()  # requests that are under way are answered before
         self._snapshots.close()
         self.loop.close()
+        await self._registry.close()
         log.info("stopped")
 
     def _step(self, events: Sequence[Event], at_ms: int) -> Step[Record, Action]:
@@ -111,20 +122,6 @@ class MasterDaemon:
                 name = event.call.subscribe.framework_info.name
                 log.info("scheduler_subscribed framework=%r stream=%s", name, event.stream)
         return step(self.state, events, at_ms)
-
-    async def _save(self, records: list[Record]) -> None:
-        """The registry is kept in memory: agents that come back to a new master are admitted."""
-        for record in records:
-            match record:
-                case AgentAdmitted(info=info):
-                    agent_id = info.id.value if info.id else ""
-                    log.info("agent_admitted agent=%s hostname=%s", agent_id, info.hostname)
-                case AgentUnreachable(agent_id=agent_id):
-                    log.warning("agent_unreachable agent=%s", agent_id)
-                case AgentRemoved(agent_id=agent_id):
-                    log.info("agent_removed agent=%s", agent_id)
-                case AgentGone(agent_id=agent_id):
-                    log.info("agent_gone agent=%s", agent_id)
 
     def _forget_link(self, link_id: LinkId) -> None:
         self.links.pop(link_id, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct, field
 
 from tepui.master.core.settings import Settings
@@ -16,7 +18,7 @@ class MasterOptions(Struct, frozen=True):
     hostname: str | None = None  # None: the ip
     advertise_ip: str | None = None
     advertise_port: int | None = None
-    work_dir: str | None = None
+    registry: Path | None = None  # None: in memory
     cluster: str | None = None
     domain: mesos.DomainInfo | None = None
     settings: Settings = Settings()

@@ -36,7 +36,21 @@ def slaves_view(state: State, question: SlavesAsked) -> Written:
         {**agent_value(state, agent), **_in_full(state, agent)}
         for agent in _agents(state, question.agent_id)
     )
-    return {"slaves": Parts(list_parts(values)), "recovered_slaves": []}
+    recovered = recovered_values(state) if question.agent_id is None else []
+    return {"slaves": Parts(list_parts(values)), "recovered_slaves": recovered}
+
+
+def recovered_values(state: State) -> list[JsonValue]:
+    """The agents that have yet to come back to this master."""
+    return [
+        {
+            "id": absent.id,
+            "hostname": absent.info.hostname,
+            "port": absent.info.port,
+            "attributes": attributes(absent.info.attributes),
+        }
+        for absent in state.recovered_agents.values()
+    ]
 
 
 def _agents(state: State, wanted: str | None) -> Iterable[Agent]:

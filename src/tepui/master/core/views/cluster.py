@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tepui.base.names import AgentId, FrameworkId
 from tepui.master.core.state import State
-from tepui.master.core.views.agents import agent_value
+from tepui.master.core.views.agents import agent_value, recovered_values
 from tepui.master.core.views.frameworks import frameworks_parts, summary_value
 from tepui.master.core.views.pieces import Parts, Written, list_parts
 from tepui.master.core.views.tasks import tasks_of
@@ -61,7 +61,7 @@ def state_view(state: State) -> Written:
     }
     value["flags"] = dict(sorted(state.flags.items()))
     value["slaves"] = Parts(list_parts(agent_value(state, a) for a in state.agents.values()))
-    value["recovered_slaves"] = []
+    value["recovered_slaves"] = recovered_values(state)
     value["frameworks"] = frameworks_parts(state, state.frameworks.values())
     value["completed_frameworks"] = frameworks_parts(state, state.completed_frameworks.values())
     value["orphan_tasks"] = []

@@ -73,13 +73,13 @@ def objects_count(state: State, question: questions.Question) -> int:
             found = (f for each in known for f in frameworks.of_id(each, wanted))
             return sum(map(frameworks.objects_count, found))
         case SlavesAsked(agent_id=agent_id):
-            return len(state.agents) if agent_id is None else 1
+            return _agents(state) if agent_id is None else 1
         case TasksAsked():
             return tasks.tasks_to_look_at(state, question)
         case questions.RolesAsked() | questions.MetricsAsked():
             return _everything(state) // COUNTED_PER_OBJECT
         case questions.CallAsked(type=_Type.GET_AGENTS):
-            return len(state.agents)
+            return _agents(state)
         case questions.CallAsked(type=_Type.GET_METRICS | _Type.GET_ROLES):
             return _everything(state) // COUNTED_PER_OBJECT
         case questions.CallAsked(type=kind) if kind in v1.LARGE:
@@ -99,8 +99,12 @@ def content_type(question: questions.Question) -> str:
             return JSON_TYPE
 
 
+def _agents(state: State) -> int:
+    return len(state.agents) + len(state.recovered_agents)
+
+
 def _everything(state: State) -> int:
-    count = len(state.agents)
+    count = _agents(state)
     for framework in state.frameworks.values():
         count += frameworks.objects_count(framework)
     for framework in state.completed_frameworks.values():

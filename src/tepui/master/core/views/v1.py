@@ -124,7 +124,8 @@ def _frameworks(state: State) -> Lists:
 
 def _agents(state: State) -> Lists:
     agents = (messages.agent(state, agent) for agent in state.agents.values())
-    return {"agents": agents, "recovered_agents": ()}
+    recovered = (absent.info for absent in state.recovered_agents.values())
+    return {"agents": agents, "recovered_agents": recovered}
 
 
 def _state(state: State) -> Tree:

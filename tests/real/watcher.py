@@ -1,0 +1,62 @@
+"""A scheduler's view: every update, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import psutil
+
+from tepui.sdk import SchedulerClient
+from tepui.wire import mesos, scheduler
+
+EVENT_S = 60.0  # for an event that is waited for
+
+
+class Watcher:
+    """Reads the events of a client that acknowledges by itself."""
+
+    def __init__(self, client: SchedulerClient) -> None:
+        self.client = client
+        self.statuses: dict[str, list[mesos.TaskStatus]] = {}
+        self._events = client.events()
+
+    async def until(self, holds: Callable[[scheduler.Event], bool]) -> scheduler.Event:
+        """The first event for which it holds."""
+        async with asyncio.timeout(EVENT_S):
+            async for event in self._events:
+                if event.update is not None:
+                    status = event.update.status
+                    self.statuses.setdefault(status.task_id.value, []).append(status)
+                if holds(event):
+                    return event
+        raise AssertionError("the events have ended")
+
+    async def offer(self) -> mesos.Offer:
+        """The next one."""
+        event = await self.until(lambda event: event.offers is not None)
+        assert event.offers is not None
+        return event.offers.offers[0]
+
+    async def until_state(self, task_id: str, state: mesos.TaskState) -> None:
+        """Return when the task is said to be in the state."""
+        found = self.statuses.get(task_id, [])
+        if not any(one.state is state for one in found):
+            await self.until(lambda event: _is(event, task_id, state))
+
+    def states(self, task_id: str) -> list[mesos.TaskState]:
+        """What the scheduler was told, reconciliations left out."""
+        return [one.state for one in self.statuses.get(task_id, ()) if one.uuid is not None]
+
+    def process(self, task_id: str) -> psutil.Process:
+        """The main process of the task's container."""
+        container = self.statuses[task_id][-1].container_status
+        assert container is not None
+        return psutil.Process(container.executor_pid)
+
+
+def _is(event: scheduler.Event, task_id: str, state: mesos.TaskState) -> bool:
+    if event.update is None:
+        return False
+    status = event.update.status
+    return status.task_id.value == task_id and status.state is state
