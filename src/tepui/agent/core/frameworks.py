@@ -21,8 +21,7 @@ def update_framework(
     assert message.framework.id is not None
     framework = state.frameworks.get(message.framework.id.value)
     if framework is not None:
-        framework.info = message.framework
-        saved.framework_changed(state, framework)
+        lives.describe(state, framework, message.framework)
 
 
 def shut_down_framework(

@@ -7,6 +7,8 @@ neither executors nor tasks. What is over goes to a bounded history.
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from tepui.agent.core import gc, saved, updates
 from tepui.agent.core.actions import CloseExecutor, ForgetContainer, Limits, PrepareSandbox
 from tepui.agent.core.container_limits import MIB
@@ -43,15 +45,21 @@ def framework_of(state: State, info: mesos.FrameworkInfo) -> Framework:
     if framework is None:
         before = [one for one in state.completed_frameworks if one.id == info.id.value]
         framework = before[0] if before else Framework(info)
-        framework.ending = False
+        framework.info, framework.ending = info, False
         if before:
             state.completed_frameworks.remove(framework)
         state.frameworks[framework.id] = framework
         saved.framework_changed(state, framework)
+    describe(state, framework, info)
+    return framework
+
+
+def describe(state: State, framework: Framework, info: mesos.FrameworkInfo) -> None:
+    """The framework's info is the new one; whether it is checkpointed was decided when it came."""
+    info = structs.replace(info, checkpoint=framework.info.checkpoint)
     if framework.info != info:
         framework.info = info
         saved.framework_changed(state, framework)
-    return framework
 
 
 def out_of_memory(executor: Executor, message: str) -> Ending:

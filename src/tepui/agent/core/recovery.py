@@ -31,7 +31,7 @@ from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.environment import virtual_path_of
 from tepui.agent.core.events import ContainerExited, ContainerStarted
 from tepui.agent.core.kills import kill_until
-from tepui.agent.core.reports import task_of
+from tepui.agent.core.reports import say, task_of
 from tepui.agent.core.saved import (
     Saved,
     SavedAgent,
@@ -78,7 +78,7 @@ def recover(state: State, left: Leftovers, now_ms: int) -> Effects:
     step = Effects()
     _load(state, left.saved)
     known = set(state.containers)
-    _collect_sandboxes(state, left.sandboxes, step)
+    _collect_sandboxes(state, left.sandboxes, now_ms, step)
     for framework in tuple(state.frameworks.values()):
         for executor in tuple(framework.executors.values()):
             _resume(state, framework, executor, left, now_ms, step)
@@ -113,6 +113,8 @@ def _load(state: State, objects: Mapping[str, Saved]) -> None:
     for update in sorted(_of(objects, SavedUpdate), key=lambda update: update.number):
         _load_update(state, update)
     for framework in state.frameworks.values():
+        for loaded in framework.tasks.values():
+            _number_pending(loaded)
         for executor in framework.executors.values():
             if not executor.built_in and not executor.ever_sent:
                 executor.queued = [
@@ -183,6 +185,14 @@ def _load_update(state: State, found: SavedUpdate) -> None:
         task.taken[found.uuid] = found.number
 
 
+def _number_pending(task: Task) -> None:
+    """They are numbered without a gap, also when one between them could not be read."""
+    for number, status in enumerate(task.pending, task.updates_begun - len(task.pending)):
+        task.saved_updates.add(number)
+        if status.uuid in task.taken:
+            task.taken[status.uuid] = number
+
+
 def _compare(state: State, objects: Mapping[str, Saved]) -> None:
     """What was saved and is not so any more is saved anew; what is of no use is removed."""
     wanted = saved.whole(state)
@@ -208,6 +218,8 @@ def _resume(
     virtual_path = virtual_path_of(framework.id, executor.id)
     step.then.append(AttachSandbox(executor.directory, virtual_path))
     found = left.containers.get(executor.container_id)
+    if executor.built_in and not executor.tasks:  # what could not be read of it is gone
+        executor.ending = executor.ending or UNKNOWN
     if found is None:
         executor.ending = executor.ending or UNKNOWN
         lives.executor_ended(state, executor, lives.STATUS_UNKNOWN, now_ms, step)
@@ -248,6 +260,8 @@ def _supervise_again(
         step.then.append(SignalContainer(executor.container_id, SIGTERM))  # it may not have come
         return
     task = task_of(framework, executor)
+    if not task.statuses:  # they could not be read
+        say(state, framework, executor, mesos.TaskState.TASK_RUNNING, now_ms, step)
     commands.supervise(state, framework, executor, command, task, now_ms, step)
 
 
@@ -279,11 +293,17 @@ def _end_strays(state: State, framework: Framework, now_ms: int, step: Effects) 
             updates.report_from_agent(state, framework, task, gone, RESTARTED, text, now_ms, step)
 
 
-def _collect_sandboxes(state: State, sandboxes: Iterable[tuple[str, int]], step: Effects) -> None:
-    """Those of executors that are over wait for their removal, as before."""
-    alive = {executor.directory for executor in state.containers.values()}
-    for directory, changed_ms in sorted(sandboxes, key=lambda one: (one[1], one[0])):
-        if directory not in alive:
+def _collect_sandboxes(
+    state: State, sandboxes: Iterable[tuple[str, int]], now_ms: int, step: Effects
+) -> None:
+    """Those of executors that are over wait for their removal, as before.
+
+    A sandbox is known by its container: its path may be spelled in more than one way. And what a
+    task says of the time of its sandbox must not keep others from being removed.
+    """
+    by_age = sorted((min(changed_ms, now_ms), directory) for directory, changed_ms in sandboxes)
+    for changed_ms, directory in by_age:
+        if directory.rpartition("/")[2] not in state.containers:
             gc.schedule(state, directory, changed_ms, step)
 
 

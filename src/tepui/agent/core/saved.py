@@ -175,10 +175,21 @@ def updates_dropped(state: State, framework: Framework, task: Task) -> None:
 
 
 def collect(state: State, step: Effects) -> None:
-    """Called at the end of each step: what has changed is to be saved."""
+    """Called at the end of each step: what has changed is to be saved.
+
+    A store may die after any of the records. So what is new comes first, and a task is removed
+    before its updates: one without its end would be ended again.
+    """
     if not state.unsaved:
         return
-    step.save.extend(Save(key, _form(state, what)) for key, what in state.unsaved.items())
+    gone: list[str] = []
+    for key, what in state.unsaved.items():
+        form = _form(state, what)
+        if form is None:
+            gone.append(key)
+        else:
+            step.save.append(Save(key, form))
+    step.save.extend(Save(key, None) for key in sorted(gone))
     state.unsaved.clear()
 
 
