@@ -182,6 +182,6 @@ def test_the_info_of_a_framework_may_change() -> None:
     agent.run(task_info())
     renamed = structs.replace(FRAMEWORK, name="renamed")
     agent.hear(link.UpdateFramework(renamed))
-    assert agent.state.frameworks["F"].info is renamed
+    assert agent.state.frameworks["F"].info == renamed
     other = structs.replace(FRAMEWORK, id=mesos.FrameworkID("other"))
     assert agent.hear(link.UpdateFramework(other)) == []

@@ -43,6 +43,7 @@ class Containers:
         self._limits: dict[str, Limits] = {}  # of the containers that there are
         self._waiting: dict[str, asyncio.Future[Exited]] = {}  # of commands that someone awaits
         self._jobs: set[asyncio.Task[None]] = set()
+        self._early: list[Exited] | None = None  # exits that come while the core recovers
 
     @property
     def runtime(self) -> Runtime:
@@ -55,7 +56,11 @@ class Containers:
         self._runtime = runtime
 
     async def recover(self) -> dict[str, Found]:
-        """What an earlier agent has left, by id. The core adopts or ends each."""
+        """What an earlier agent has left, by id. The core adopts or ends each.
+
+        Exits that come before it has done so wait for `recovered`.
+        """
+        self._early = []
         return {
             one.container_id: Found(
                 one.pid, None if one.exited is None else _exited_event(one.exited)
@@ -67,9 +72,18 @@ class Containers:
         """It is one of the core's: its exit is told."""
         self._limits[container_id] = limits
 
+    def recovered(self) -> None:
+        """What was found is adopted or being ended; the exits that came meanwhile are told now."""
+        early, self._early = self._early or [], None
+        for exited in early:
+            self.exited(exited)
+
     def exited(self, exited: Exited) -> None:
         """The runtime calls this for every container that is gone."""
         name = exited.container_id
+        if self._early is not None:
+            self._early.append(exited)
+            return
         if name in self._launching:
             self._launching[name] = exited
             return

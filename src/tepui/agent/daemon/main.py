@@ -182,6 +182,7 @@ class AgentDaemon:
         if effects.save:
             await self._checkpoint.save(effects.save)
         self._act(effects.then)
+        self.containers.recovered()
         if self.state.info.id is not None:
             agent_id, count = self.state.info.id.value, len(self.state.containers)
             log.info("recovered agent=%s containers=%d", agent_id, count)
@@ -198,8 +199,12 @@ async def run(options: AgentOptions, started: Callable[[int], None] = lambda por
     left = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, left.set)
-    loop.add_signal_handler(signal.SIGUSR1, daemon.loop.put, StopAsked())
+    asked = asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, asked.set)
     await daemon.start()
+    loop.add_signal_handler(signal.SIGUSR1, daemon.loop.put, StopAsked())
+    if asked.is_set():  # it waited, for a core that has not recovered must not be stepped
+        daemon.loop.put(StopAsked())
     started(daemon.port)
     waiting = [asyncio.create_task(one.wait()) for one in (left, daemon.shell.ended)]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
