@@ -17,6 +17,7 @@ from queue import Queue
 import msgspec
 import pytest
 
+from tepui.election.detect import watch_leader
 from tepui.election.election import Following, Leading, Lost
 from tests.election.told import Ear, Note, check_notes, info, standing
 from tests.real.proxy import Mode, proxied
@@ -310,8 +311,7 @@ def test_when_zookeeper_is_started_again_there_is_one_leader(tmp_path: Path) -> 
                 before = _epoch(notes)
                 await asyncio.to_thread(server.kill)
                 if for_long:
-                    leader.heard.clear()
-                    await leader.lost()
+                    await leader.leads_no_more()
                 server.start()
                 await asyncio.to_thread(zookeeper.await_ready)
                 leader = await _leader(url, ears)
@@ -366,14 +366,19 @@ def _epoch(notes: list[Note]) -> int:
 
 
 async def _leader(url: str, ears: list[Ear]) -> Ear:
-    """Who leads and knows it, when another candidate knows it, too."""
-    async with standing(url, "m3") as three, asyncio.timeout(WITHIN_S):
-        while True:
-            for ear in ears:
-                seen = three.ear.heard[-1:] == [Following(info(ear.who))]
-                if seen and ear.heard and isinstance(ear.heard[-1], Leading):
-                    return ear
-            waiting = [asyncio.create_task(ear.changed()) for ear in (*ears, three.ear)]
-            await asyncio.wait(waiting, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
+    """Who leads and knows it, when an agent knows it, too."""
+    async with opened_session(url) as session, asyncio.timeout(WITHIN_S):
+        agent = Ear("agent")
+        watch = watch_leader(session, session.url.path, agent)
+        try:
+            while True:
+                for ear in ears:
+                    seen = agent.heard[-1:] == [Following(info(ear.who))]
+                    if seen and ear.heard and isinstance(ear.heard[-1], Leading):
+                        return ear
+                waiting = [asyncio.create_task(ear.changed()) for ear in (*ears, agent)]
+                await asyncio.wait(waiting, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
+                for task in waiting:
+                    task.cancel()
+        finally:
+            await watch.close()

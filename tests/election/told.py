@@ -39,6 +39,12 @@ class Ear:
         self.heard.append(told)
         self._changed.set()
 
+    async def leads_no_more(self) -> None:
+        """It was told so."""
+        async with asyncio.timeout(WITHIN_S):
+            while isinstance(self.heard[-1], Leading):
+                await self.changed()
+
     async def changed(self) -> None:
         """It is told something after this was called."""
         self._changed.clear()

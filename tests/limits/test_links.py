@@ -187,7 +187,7 @@ def test_a_flood_on_a_link_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyP
             put(event)
             waited.append(master.loop.waiting)
 
-        monkeypatch.setattr(master._shared, "put", watched)
+        monkeypatch.setattr(master.leader._shared, "put", watched)
         floods = [await Link.registered(master.port, f"flood{number}") for number in range(8)]
         messages = 60_000
         pongs = link.frame(link.Pong(-1)) * messages
@@ -384,7 +384,7 @@ def test_a_link_that_is_closed_does_not_wait_for_a_peer_that_reads_nothing(
         (link_id,) = master.links
         deaf = master.links[link_id]
         gone = asyncio.Event()
-        monkeypatch.setattr(master._shared, "forget", lambda _: gone.set())
+        monkeypatch.setattr(master.leader._shared, "forget", lambda _: gone.set())
         deaf.send(link.SchedulerMessage("F", "ex", bytes(32 << 20)))  # no socket takes so much
         deaf.close()
         await gone.wait()
@@ -402,7 +402,7 @@ def test_an_agent_that_neither_reads_nor_writes_any_more_has_left(
         agent = await Link.registered(master.port)
         (deaf,) = master.links.values()
         gone = asyncio.Event()
-        monkeypatch.setattr(master._shared, "forget", lambda _: gone.set())
+        monkeypatch.setattr(master.leader._shared, "forget", lambda _: gone.set())
         deaf.send(link.SchedulerMessage("F", "ex", bytes(32 << 20)))
         await asyncio.sleep(0)
         agent.writer.write_eof()

@@ -51,8 +51,8 @@ class Daemon:
         self._command = tuple(command)
         self.start()
 
-    def start(self) -> None:
-        """Start it, at first or again; it is not waited for."""
+    def start(self, *flags: str) -> None:
+        """Start it, at first or again, with further flags; it is not waited for."""
         environment = {
             key: value
             for key, value in os.environ.items()
@@ -61,7 +61,7 @@ class Daemon:
         environment["PYTHONPATH"] = str(PROJECT / "src")
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self._command,
+                (*self._command, *flags),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -69,6 +69,12 @@ class Daemon:
                 process_group=0,  # a Ctrl-C ends the test, which then ends this one
             )
         self.wanted = True  # the test has not ended it
+
+    def run_once(self, *flags: str) -> int:
+        """Start it with flags that make it end by itself; return its exit code."""
+        self.start(*flags)
+        self.wanted = False
+        return self.process.wait(END_S)
 
     @property
     def running(self) -> bool:
@@ -101,40 +107,62 @@ class Daemon:
 
 
 class Cluster:
-    """One master and `agents` agents; more can be started with `start_agent`."""
+    """A master and `agents` agents; more can be started with `start_agent`.
+
+    With `zk`, the URL of a ZooKeeper, there are several `masters`, and agents find the one that leads.
+    """
 
     def __init__(
         self,
         directory: Path,
         *,
         agents: int = 1,
+        masters: int = 1,
+        zk: str | None = None,
         resources: str = RESOURCES,
         master_flags: Sequence[str] = (),
         agent_flags: Sequence[str] = (),
     ) -> None:
         self.directory = directory.resolve()
         self.agents: list[Daemon] = []
+        self.masters: list[Daemon] = []
         self._count = agents
+        self._masters_count = masters
+        self._zk = zk
         self._resources = resources
         self._master_flags = tuple(master_flags)
         self._agent_flags = tuple(agent_flags)
-        self._master: Daemon | None = None
 
     @property
     def master(self) -> Daemon:
-        """The master's process."""
-        assert self._master is not None, "the cluster was not started"
-        return self._master
+        """The first master's process."""
+        assert self.masters, "the cluster was not started"
+        return self.masters[0]
 
     @property
     def master_address(self) -> str:
-        """host:port of the master."""
+        """host:port of the first master."""
         return self.master.address
+
+    @property
+    def addresses(self) -> str:
+        """All masters, as clients are given them."""
+        return ",".join(master.address for master in self.masters)
+
+    def leader(self) -> Daemon | None:
+        """The master that leads."""
+        for master in self.masters:
+            if self._redirect(master) == master.address:
+                return master
+        return None
 
     def __enter__(self) -> Cluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
-            self._master = self._start("master", _free_port(), self._master_flags)
+            own = [] if self._zk is None else [f"--zk={self._zk}"]
+            for number in range(1, self._masters_count + 1):
+                name = "master" if number == 1 else f"master-{number}"
+                self.masters.append(self._start(name, _free_port(), [*own, *self._master_flags]))
             for _ in range(self._count):
                 self.start_agent()
             self.wait_for_agents(self._count)
@@ -155,7 +183,7 @@ class Cluster:
         """Start one more agent; `wait_for_agents` waits for its registration."""
         name = f"agent-{len(self.agents) + 1}"
         own = [
-            f"--master={self.master_address}",
+            f"--master={self._zk or self.master_address}",
             f"--resources={self._resources}",
             f"--runtime_dir={self.directory / name / 'run'}",
             "--registration_backoff_factor=50ms",
@@ -216,11 +244,27 @@ class Cluster:
         return Daemon(name, f"{HOST}:{port}", command, self.directory / f"{name}.log")
 
     def _daemons(self) -> list[Daemon]:
-        return [*self.agents, *([] if self._master is None else [self._master])]
+        return [*self.agents, *self.masters]
+
+    def _redirect(self, master: Daemon) -> str | None:
+        """host:port of who leads, as this master says."""
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            contextlib.closing(
+                http.client.HTTPConnection(master.address, timeout=ANSWER_S)
+            ) as connection,
+        ):
+            connection.request("GET", "/redirect")
+            location = connection.getresponse().getheader("Location")
+            return None if location is None else location.removeprefix("//")
+        return None
 
     def _active(self) -> int:
+        leader = self.master if self._zk is None else self.leader()
+        if leader is None:
+            return -1
         try:
-            status, body = self._get("/slaves", self.master_address)
+            status, body = self._get("/slaves", leader.address)
         except (OSError, http.client.HTTPException):
             return -1  # the master does not answer yet
         return sum(agent["active"] for agent in json.loads(body)["slaves"]) if status == 200 else -1

@@ -109,7 +109,7 @@ def test_every_value_is_a_value(run: Run) -> None:
 
 def test_every_printable_key_is_a_key(run: Run) -> None:
     keys = ["owner", "owner/owner", ".a", "...", "a b/ c", "".join(map(chr, range(33, 47)))]
-    keys += ["".join(map(chr, range(48, 127))), "x" * KEY_CHARS_MAX, "y/" * 1000 + "y"]
+    keys += ["".join(map(chr, range(48, 127))), "x" * KEY_CHARS_MAX, "y/" * 20 + "y"]
 
     async def test(kind: Kind) -> None:
         store = kind.new()
@@ -139,6 +139,7 @@ def test_other_keys_are_refused_before_anything_is_written(run: Run, key: str) -
     run(test)
 
 
+@pytest.mark.long
 def test_the_largest_value_is_saved_and_a_larger_one_refused(run: Run) -> None:
     async def test(kind: Kind) -> None:
         store = kind.new()

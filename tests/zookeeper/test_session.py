@@ -82,6 +82,7 @@ def test_with_credentials_others_may_only_read(one_server: ZooKeeper) -> None:
         ):
             await jake.ensure("/secured")
             await jake.create("/secured/a", b"1")
+            await other.ensure("/secured/a")  # it is there, though others may not make it
             for session in (other, false):
                 assert (await session.get("/secured/a")).data == b"1"
                 with pytest.raises(ZooKeeperFailed, match="NoAuth"):

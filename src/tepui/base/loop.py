@@ -1,8 +1,9 @@
 """The loop of every daemon: take the waiting events, step, save, then act.
 
 Events that wait are stepped together, saved in one write and acted on in order. While a save is
-under way further events wait for the next turn. A save that fails ends the process: what the
-core has decided can no longer be taken back.
+under way further events wait for the next turn. After a save that fails nothing that was decided
+is done, and what the core knows is of no use any more: the process ends, or whoever made the loop
+forgets all of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from tepui.base.effects import Step
 
@@ -54,7 +55,8 @@ class CoreLoop(Generic[Event, Record, Action]):
       connection, are taken also when too many wait, for they cannot be said again;
     - `slow_lane` names a lane for an event that only asks, and whose answer may take long; None for
       all others. The events of a lane keep their order, and others overtake them: whoever asks much
-      makes only those wait who ask on the same lane.
+      makes only those wait who ask on the same lane;
+    - `save_failed` is told why a save has failed; the loop is closed then. Without it the process ends.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class CoreLoop(Generic[Event, Record, Action]):
         refusable: tuple[type, ...] = (object,),
         slow_lane: Callable[[Event], str | None] = lambda event: None,
         clock_ms: Callable[[], int] = now_ms,
+        save_failed: Callable[[Exception], None] | None = None,
     ) -> None:
+        self._save_failed = save_failed
         self._step = step
         self._save = save
         self._act = act
@@ -127,6 +131,13 @@ class CoreLoop(Generic[Event, Record, Action]):
     async def _save_then_act(self, effects: Step[Record, Action]) -> None:
         try:
             await self._save(effects.save)
+        except Exception as error:
+            if self._save_failed is None:
+                end_process()
+            self.close()
+            self._save_failed(error)
+            return
+        try:
             self._finish(effects)
         except Exception:
             end_process()
@@ -166,7 +177,7 @@ def _first(waiting: deque[Event], count: int) -> list[Event]:
     return [waiting.popleft() for _ in range(min(len(waiting), count))]
 
 
-def end_process() -> None:
+def end_process() -> NoReturn:
     """Our fault: say where, and end at once, before anything undecided leaves the process."""
     traceback.print_exc()
     sys.stderr.flush()

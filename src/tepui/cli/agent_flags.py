@@ -30,7 +30,12 @@ GROUPS = (
     Group(
         "Address",
         (
-            Flag("master", Kind.TEXT, None, "The master: host:port."),
+            Flag(
+                "master",
+                Kind.TEXT,
+                None,
+                "The masters: host:port, with commas, or zk://host:port,.../path.",
+            ),
             Flag("ip", Kind.TEXT, "127.0.0.1", "Address to listen on; 0.0.0.0: every one."),
             Flag("port", Kind.INTEGER, "5051", "Port to listen on; 0: any that is free."),
             Flag("hostname", Kind.TEXT, None, "Name of the machine in offers."),
@@ -186,11 +191,6 @@ GROUPS = (
 def agent_options(values: Values, log_file: str | None) -> AgentOptions:
     """The options; raises Refused for a flag whose value cannot be."""
     master = values.required("master")
-    if master.startswith("zk://"):
-        raise Refused(
-            f"flag --master: '{master}': finding the master by ZooKeeper comes in a later "
-            "version: give host:port"
-        )
     work_dir = values.required("work_dir")
     cgroups = values.text("isolation")
     return AgentOptions(

@@ -21,6 +21,7 @@ from tepui.resources import parse_resources
 from tepui.wire import json as wire_json
 from tepui.wire import mesos
 from tepui.wire.errors import Malformed
+from tepui.zookeeper.url import parse_zk_url
 
 OPENING = (
     "A master offers the resources of agents to frameworks. It listens on this machine only, "
@@ -29,7 +30,6 @@ OPENING = (
 IN_MEMORY = "in_memory"
 SQLITE = "sqlite"
 REPLICATED_LOG = "replicated_log"  # Mesos's name for the one that is durable
-SEVERAL_MASTERS = "several masters (ZooKeeper) come in a later version: leave it out to run one"
 
 HOSTNAME_LOOKUP = Flag(
     "hostname_lookup",
@@ -63,8 +63,20 @@ GROUPS = (
                 "Where admitted agents are kept: 'sqlite', in the work_dir, or 'in_memory'; sqlite "
                 "if there is a work_dir.",
             ),
-            Flag("zk", Kind.TEXT, None, "Address of ZooKeeper: not yet possible."),
-            Flag("quorum", Kind.INTEGER, None, "Masters that must agree: 1."),
+            Flag(
+                "zk",
+                Kind.TEXT,
+                None,
+                "Several masters, their election and registry in ZooKeeper: "
+                "zk://host1:port1,host2:port2/path.",
+            ),
+            Flag(
+                "zk_session_timeout",
+                Kind.DURATION,
+                "10secs",
+                "A leader that ZooKeeper has not heard of for this time is replaced.",
+            ),
+            Flag("quorum", Kind.INTEGER, None, "Not needed: ZooKeeper knows how many agree."),
         ),
     ),
     Group(
@@ -197,15 +209,16 @@ GROUPS = (
 
 def master_options(values: Values, log_file: str | None) -> MasterOptions:
     """The options; raises Refused for a flag whose value cannot be."""
-    _refuse_several_masters(values)
-    port = values.set_integer("port")
+    port, zk = values.set_integer("port"), values.text("zk")
     return MasterOptions(
         ip=values.required("ip"),
         port=checked_port("port", port),
         hostname=hostname_of(values),
         advertise_ip=values.text("advertise_ip"),
         advertise_port=values.integer("advertise_port"),
-        registry=_registry(values),
+        registry=None if zk else _registry(values),
+        zk=parse_zk_url(zk) if zk else None,
+        zk_session_timeout_ms=values.set_duration_ms("zk_session_timeout"),
         cluster=values.text("cluster"),
         domain=parse_domain(values.text("domain")),
         settings=Settings(
@@ -336,15 +349,6 @@ def parse_removal_rate(text: str | None) -> int:
             f"flag --agent_removal_rate_limit: '{text}':"
             " expected <number of agents>/<duration>, such as 1/10mins"
         ) from None
-
-
-def _refuse_several_masters(values: Values) -> None:
-    zk = values.text("zk")
-    if zk:
-        raise Refused(f"flag --zk: '{zk}': {SEVERAL_MASTERS}")
-    quorum = values.integer("quorum")
-    if quorum not in (None, 1):
-        raise Refused(f"flag --quorum: '{quorum}': {SEVERAL_MASTERS}")
 
 
 def _at_least(values: Values, name: str, least: int) -> int:

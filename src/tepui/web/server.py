@@ -40,6 +40,10 @@ class WebServer:
             self.connection, sock=self._listener, backlog=BACKLOG
         )
 
+    def serve(self, routes: Routes, upgrades: Mapping[str, Upgrade] | None = None) -> None:
+        """Answer with these from now on; connections that there are close after their request."""
+        self.site.serve(routes, upgrades)
+
     def connection(self) -> Connection:
         """The protocol of a new connection."""
         return Connection(self.site)

@@ -50,6 +50,12 @@ class Site:
         self._tasks: set[asyncio.Future[Answer]] = set()
         self._emptied = asyncio.Event()
 
+    def serve(self, routes: Routes, upgrades: Mapping[str, Upgrade] | None = None) -> None:
+        """Answer with these from now on; connections that there are close after their request."""
+        self._routes, self.upgrades = routes, dict(upgrades or {})
+        for connection in list(self.connections):
+            connection.close()
+
     def tick(self) -> None:
         """A second has passed: put the date forward and look for clients that are too slow."""
         self.now_s = asyncio.get_running_loop().time()

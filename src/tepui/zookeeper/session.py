@@ -267,15 +267,12 @@ class ZooKeeperSession:
 
     async def ensure(self, path: str) -> None:
         """There is a node at `path`, and at all above it."""
-        if path == "/":
+        with contextlib.suppress(NoNode):
+            await self.get(path)  # first: who may not make it may well read it
             return
-        try:
+        await self.ensure(path.rpartition("/")[0] or "/")
+        with contextlib.suppress(NodeExists):
             await self.create(path, b"")
-        except NodeExists:
-            return
-        except NoNode:
-            await self.ensure(path.rpartition("/")[0] or "/")
-            await self.ensure(path)
 
     async def put(self, path: str, data: bytes, version: int = -1) -> int:
         """Set the data of a node that has this version (-1: any); the version it got.

@@ -12,7 +12,6 @@ from msgspec.msgpack import decode, encode
 
 from tepui.agent.core import events
 from tepui.agent.core.actions import (
-    AbandonSandbox,
     Action,
     AdoptContainer,
     AttachSandbox,
@@ -21,7 +20,6 @@ from tepui.agent.core.actions import (
     LaunchContainer,
     RemoveSandbox,
     RunCheck,
-    SendToExecutor,
     SignalContainer,
     UpdateContainer,
 )
@@ -29,9 +27,8 @@ from tepui.agent.core.effects import Effects
 from tepui.agent.core.invariants import check
 from tepui.agent.core.recovery import Found, Leftovers
 from tepui.agent.core.saved import Save, Saved, SavedExecutor, SavedTask, SavedUpdate
-from tepui.agent.core.state import TAKEN_PER_TASK_MAX, Phase
+from tepui.agent.core.state import TAKEN_PER_TASK_MAX
 from tepui.wire import executor, link, mesos
-from tepui.wire.states import TERMINAL_STATES
 from tests.agent.core.cluster import (
     FRAMEWORK,
     PING_TIMEOUT_MS,
@@ -156,7 +153,7 @@ def updated(one: mesos.TaskStatus) -> events.ExecutorCalled:
     return events.ExecutorCalled(7, call)
 
 
-def kinds(done: list[Action]) -> list[Kind]:
+def kinds(done: list[Action]) -> list[Kind | None]:
     return [one.type for one in executor_events(done)]
 
 
@@ -309,9 +306,10 @@ def test_a_command_that_was_being_launched_and_has_exited_has_run() -> None:
 
 def test_a_command_that_was_being_launched_and_is_not_there_has_failed() -> None:
     agent = Agent()
-    launching(agent)
+    name = launching(agent)
     done = agent.restart()
     assert of_kind(done, LaunchContainer) == []
+    assert only(done, DestroyContainer) == DestroyContainer(name)  # it may be about to start
     (end,) = agent.acknowledge_all(back(agent))
     assert (end.state, end.reason, end.message) == (
         State.TASK_FAILED,
@@ -831,6 +829,19 @@ def test_a_framework_is_known_as_it_described_itself_last() -> None:
     assert agent.state.frameworks["F"].info == newer
 
 
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_framework_cannot_change_its_mind_about_checkpointing(*, checkpoint: bool) -> None:
+    agent = Agent()
+    given = structs.replace(FRAMEWORK, checkpoint=checkpoint)
+    agent.run(task_info("t"), framework=given)
+    other = structs.replace(FRAMEWORK, checkpoint=not checkpoint)
+    agent.hear(link.UpdateFramework(other))
+    agent.run(task_info("u"), framework=other)
+    names = tuple(agent.state.containers)
+    agent.restart(left(*names))
+    assert set(agent.state.containers) == (set(names) if checkpoint else set())
+
+
 @pytest.mark.parametrize("own", [False, True], ids=["command", "own executor"])
 def test_a_framework_without_checkpointing_leaves_nothing(*, own: bool) -> None:
     agent = Agent()
@@ -938,6 +949,23 @@ def test_the_registration_after_a_restart_names_all_there_is_and_no_uuid() -> No
         ("t", State.TASK_RUNNING),
     }
     assert {one.status_update_uuid for one in said.tasks} == {None}
+
+
+def test_the_registration_after_a_restart_says_which_state_the_scheduler_knows() -> None:
+    agent = Agent()
+    name = running(agent)
+    agent.restart(left(name))
+    (said,) = messages(agent.put(events.LinkOpened()))
+    assert isinstance(said, link.Reregister)
+    (task,) = said.tasks
+    assert (task.state, task.status_update_state) == (State.TASK_RUNNING, State.TASK_RUNNING)
+    agent.put(events.ContainerExited(name, 0))
+    agent.put(events.LinkLost())
+    agent.restart()
+    (said,) = messages(agent.put(events.LinkOpened()))
+    assert isinstance(said, link.Reregister)
+    (task,) = said.tasks
+    assert (task.state, task.status_update_state) == (State.TASK_FINISHED, State.TASK_RUNNING)
 
 
 def test_an_agent_that_the_master_removed_starts_as_a_new_one_and_cleans_up() -> None:

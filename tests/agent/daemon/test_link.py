@@ -12,8 +12,9 @@ import pytest
 from tepui.agent.core.events import Event, LinkLost, LinkOpened
 from tepui.agent.daemon import master_link
 from tepui.agent.daemon.main import AgentDaemon, run
-from tepui.agent.daemon.master_link import MasterLink, address_of
+from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.options import AgentOptions
+from tepui.base.addresses import address_of
 from tepui.base.errors import Refused
 from tepui.wire import link
 from tests.agent.daemon.fake_master import (

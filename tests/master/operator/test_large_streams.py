@@ -278,7 +278,7 @@ def test_who_can_not_be_told_is_answered_so_and_forgotten(monkeypatch: pytest.Mo
             return made
 
         with monkeypatch.context() as failing:
-            failing.setattr(daemon._snapshots, "ask", fails)
+            failing.setattr(daemon.leader._snapshots, "ask", fails)
             call = b'{"type":"SUBSCRIBE"}'
             answer = await answer_of(daemon.port, "/api/v1", call, "application/json")
         assert answer == (503, b"no snapshot today")

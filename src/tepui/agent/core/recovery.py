@@ -177,6 +177,7 @@ def _load_update(state: State, found: SavedUpdate) -> None:
         task.state = status.state
         if found.acknowledged:
             task.last_acknowledged = (found.number, status)
+            task.sent_state = status.state
         else:
             task.pending.append(status)
             task.pending_bytes += updates.size_bytes(status)
@@ -221,6 +222,9 @@ def _resume(
     if executor.built_in and not executor.tasks:  # what could not be read of it is gone
         executor.ending = executor.ending or UNKNOWN
     if found is None:
+        if executor.phase in (Phase.LAUNCHING, Phase.TERMINATING):
+            # The launcher may have forked, and not be at the program yet: it tells of none such.
+            step.then.append(DestroyContainer(executor.container_id))
         executor.ending = executor.ending or UNKNOWN
         lives.executor_ended(state, executor, lives.STATUS_UNKNOWN, now_ms, step)
         return

@@ -11,7 +11,7 @@ import msgspec
 from tepui.agent.core.actions import Record
 from tepui.agent.core.saved import AGENT, FORMAT, Save, Saved, SavedAgent
 from tepui.base.errors import HostError
-from tepui.storage.store import Store, StoreFailed, Write
+from tepui.storage.store import WRITES_MAX, Store, StoreFailed, Write
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # random(4): another one after each start
 
@@ -49,17 +49,18 @@ class Checkpoint:
         if isinstance(agent, SavedAgent) and agent.format != FORMAT:
             raise self._unreadable(f"it has format {agent.format}, this agent reads {FORMAT}")
         if bad:
-            await self._store.save([Write(key, None) for key in bad])
+            await self.save([Save(key, None) for key in bad])
         return objects
 
     async def save(self, records: Sequence[Record]) -> None:
-        """They are durable when this returns."""
+        """They are durable when this returns; those before any of them were durable before it."""
         writes = []
         for record in records:
             assert isinstance(record, Save)
             value = None if record.saved is None else self._encode(record.saved)
             writes.append(Write(record.key, value))
-        await self._store.save(writes)
+        for first in range(0, len(writes), WRITES_MAX):
+            await self._store.save(writes[first : first + WRITES_MAX])
 
     async def close(self) -> None:
         """Leave it to the next agent."""

@@ -24,8 +24,9 @@ from tepui.agent.daemon.checkpoint import Checkpoint
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
+from tepui.agent.daemon.finding import finder
 from tepui.agent.daemon.machine import resources_of
-from tepui.agent.daemon.master_link import MasterLink, address_of
+from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.operator_api import OperatorApi
 from tepui.agent.daemon.options import AgentOptions, Recover, flags_of, settings_of
 from tepui.agent.daemon.probing import Probing
@@ -55,8 +56,9 @@ class AgentDaemon:
     def __init__(self, options: AgentOptions) -> None:
         """Raises OSError when the address can't be listened on, Refused for a wrong flag."""
         self._options = options
-        address_of(options.master, "master")
-        Path(options.work_dir).mkdir(parents=True, exist_ok=True)
+        finder(options.master)  # a wrong one is refused before anything is opened
+        path = Path(options.work_dir) / "meta" / "agent.db"
+        path.parent.mkdir(parents=True, exist_ok=True)
         resources = resources_of(options.resources, options.default_role, options.work_dir)
         attributes = parse_attributes(options.attributes)
         self._listener = listen(options.ip, options.port)
@@ -74,8 +76,6 @@ class AgentDaemon:
         if options.log_file is not None:
             files.attach("/slave/log", options.log_file)
         fetcher = Fetcher(timeout_ms=options.fetch_timeout_ms, bytes_max=options.fetch_bytes_max)
-        path = Path(options.work_dir) / "meta" / "agent.db"
-        path.parent.mkdir(exist_ok=True)
         self._checkpoint = Checkpoint(SqliteStore(path), path, strict=options.strict)
         self.containers = Containers(put)
         config = LauncherConfig(
@@ -118,6 +118,7 @@ class AgentDaemon:
             await self._server.start()
         except BaseException:
             self._listener.close()
+            await self._checkpoint.close()
             raise
         capabilities = self._runtime.capabilities()
         if capabilities.unenforced:

@@ -14,8 +14,10 @@ from typing import Final
 
 import tepui
 from tepui.agent.core.events import LinkLost, LinkOpened, MasterSpoke
+from tepui.agent.daemon.finding import finder
 from tepui.agent.daemon.put import Put
 from tepui.base import tasks
+from tepui.base.addresses import address_of
 from tepui.base.errors import Refused
 from tepui.base.loop import Overloaded
 from tepui.web.link_writer import LinkWriter
@@ -26,7 +28,6 @@ RETRY_MIN_MS: Final = 50  # a master that is just starting is found soon
 RETRY_MAX_MS: Final = 60_000  # Mesos: REGISTER_RETRY_INTERVAL_MAX
 CONNECT_MS: Final = 10_000  # to the connection, over all addresses of the name
 GREETING_MS: Final = 10_000  # from the connection to the master's Hello
-PORT_MAX: Final = 65_535
 HEAD_BYTES_MAX: Final = 16 * 1024
 REDIRECTS_MAX: Final = 5
 
@@ -49,17 +50,19 @@ class MasterLink:
     """Keeps one link to the leading master, from `start` to `stop`."""
 
     def __init__(self, master: str, put: Put, backoff_factor_ms: int) -> None:
-        self._master = master
+        """`master` is the value of --master; raises Refused when it is no address."""
+        self._finder = finder(master)
         self._put = put
         self._backoff_factor_ms = backoff_factor_ms
         self._connection: Connection | None = None
         self._keeping: asyncio.Task[None] | None = None
         self.retry_ms = RETRY_MIN_MS  # how long, at most, the next failure waits
         self._is_registered = False  # over the link that is open
-        self.leader = master  # host:port of the master that was reached last
+        self.leader = master  # host:port of the master that was tried last
 
     def start(self) -> None:
         """Connect, now and whenever the link is lost."""
+        self._finder.start(lambda leader: self._moved(leader))
         self._keeping = tasks.start(self._keep())
 
     async def stop(self) -> None:
@@ -69,6 +72,7 @@ class MasterLink:
             await asyncio.gather(self._keeping, return_exceptions=True)
         if self._connection is not None:
             self._connection.close()
+        await self._finder.stop()
 
     def send(self, message: link.FromAgent) -> None:
         """Send in this turn of the loop; nothing without a link."""
@@ -86,13 +90,19 @@ class MasterLink:
             log.warning("link_closed master=%s reason=%s", self.leader, reason)
             self._connection.abort()
 
+    def _moved(self, leader: str) -> None:
+        """Another master leads: whoever we are connected to has nothing to say any more."""
+        self.retry_ms = RETRY_MIN_MS
+        if leader != self.leader:
+            self.close(f"the master {leader} leads")
+
     async def _keep(self) -> None:
         while True:
             try:
                 await self._connect()
             except (OSError, Refusal, Refused, TimeoutError) as error:
                 reason = str(error) or "it does not answer in time"
-                log.info("link_failed master=%s reason=%s", self._master, reason)
+                log.info("link_failed master=%s reason=%s", self.leader, reason)
                 await self._back_off()
                 continue
             await self._stay()
@@ -118,7 +128,7 @@ class MasterLink:
 
     async def _connect(self) -> None:
         """The link to the leading master is open and greeted."""
-        address = self._master
+        address = self.leader = await self._finder.next()
         for _ in range(REDIRECTS_MAX):
             connection = Connection(address, self._put)
             try:
@@ -133,20 +143,6 @@ class MasterLink:
             self._connection, self.leader = connection, address
             return
         raise Refusal(f"redirected {REDIRECTS_MAX} times")
-
-
-def address_of(text: str, name: str) -> tuple[str, int]:
-    """Host and port of `host:port`, an IPv6 address in brackets. Raises Refused, with the name."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    is_number = port.isascii() and port.isdecimal() and len(port) <= len(str(PORT_MAX))
-    if not host or not is_number or not 0 < int(port) <= PORT_MAX:
-        raise Refused(f"{name} '{text}' is not host:port, with a port from 1 to {PORT_MAX}")
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise Refused(f"{name} '{text}': '{host}' is not the name of a host") from None
-    return host, int(port)
 
 
 async def _greet(connection: Connection, host: str, port: int) -> None:

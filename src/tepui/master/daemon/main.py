@@ -1,4 +1,4 @@
-"""The master daemon: a core, its loop, and the sockets around it."""
+"""The master daemon: one socket, and behind it the leader, or a standby that knows who leads."""
 
 from __future__ import annotations
 
@@ -6,132 +6,221 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from uuid import uuid4
 
+from msgspec import Struct
+
 from tepui import MESOS_VERSION
-from tepui.base.effects import Step
-from tepui.base.loop import CoreLoop, now_ms
-from tepui.base.names import Role, StreamId
+from tepui.base import tasks
+from tepui.base.errors import HostError
+from tepui.base.loop import CoreLoop
+from tepui.base.names import StreamId
+from tepui.election.alone import Alone
+from tepui.election.election import Election, Following, Leading, Lost, Told
+from tepui.election.zookeeper import ZooKeeperElection
 from tepui.master.core.actions import Action, Record
-from tepui.master.core.events import (
-    FROM_PEERS,
-    Event,
-    LinkId,
-    SnapshotDue,
-    SubscribeReceived,
-    slow_lane,
-)
-from tepui.master.core.recovery import recover
-from tepui.master.core.state import new
-from tepui.master.core.step import step
-from tepui.master.core.views.questions import question_in
-from tepui.master.core.views.reading import render
-from tepui.master.daemon.agent_link import AgentLink, SharedByLinks
+from tepui.master.core.events import Event, LinkId
+from tepui.master.core.state import State
+from tepui.master.daemon.agent_link import AgentLink
+from tepui.master.daemon.leader import Leader
 from tepui.master.daemon.options import MasterOptions
-from tepui.master.daemon.registry import Registry
-from tepui.master.daemon.routes import routes
-from tepui.master.daemon.shell import Shell
+from tepui.master.daemon.standby import Standby
 from tepui.storage.memory import Memory, MemoryStore
 from tepui.storage.sqlite import SqliteStore
+from tepui.storage.store import Store
+from tepui.storage.zookeeper import ZooKeeperStore
 from tepui.web.event_streams import EventStreams
-from tepui.web.http import Response
-from tepui.web.requests import Requests
 from tepui.web.server import WebServer, listen
-from tepui.web.snapshots import Snapshots
-from tepui.wire import mesos
+from tepui.wire import json, mesos
+from tepui.wire.errors import Malformed
+from tepui.zookeeper.session import ZooKeeperSession
+
+# Clients of Mesos look at the children of the path, and know this one: it is Mesos's own registry.
+REGISTRY = "log_replicas/registry"
+
+RETRY_S = 1.0  # until a registry that could not be read is tried again
 
 log = logging.getLogger("tepui.master")
 
 
+class SaveFailed(Struct, frozen=True):
+    """What was decided could not be written: the leader knows what is not so, and must begin anew."""
+
+    reason: str
+
+
 class MasterDaemon:
-    """One master, from `start` to `stop`."""
+    """One master, from `start` to `stop`; it may lead, and lead no more, any number of times."""
 
     def __init__(self, options: MasterOptions) -> None:
         """Raises OSError when the address can't be listened on."""
+        self._options = options
         self._listener = listen(options.ip, options.port)
         self.port: int = self._listener.getsockname()[1]
-        self._snapshots = Snapshots(
-            lambda question: render(self.state, question_in(question), now_ms()),
-            lambda: self.loop.put(SnapshotDue()),
-        )
-        self.streams: EventStreams[StreamId] = EventStreams()
-        self.links: dict[LinkId, AgentLink] = {}
-        requests: Requests[Response] = Requests()
-        shell = Shell(requests, self.streams, self.links, self._snapshots)
-        self.state = new(
-            master_info(options, self.port),
-            now_ms=now_ms(),
-            seed=os.urandom(32),
-            settings=options.settings,
-            weights={Role(role): weight for role, weight in options.weights.items()},
-            flags=options.flags,
-        )
-        path = options.registry
-        self._registry = Registry(MemoryStore(Memory()) if path is None else SqliteStore(path))
-        self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
-            step=self._step,
-            save=self._registry.save,
-            act=shell.act,
-            next_ms=self.state.timers.next_ms,
-            refusable=FROM_PEERS,
-            slow_lane=slow_lane,
-        )
-        self._last_link = 0
-        self._shared = SharedByLinks(self.loop.put, lambda: self.loop.waiting, self._forget_link)
-        self._server = WebServer(
-            routes(options, self.state.info, self.loop.put, requests, self.streams),
-            self._listener,
-            {"tepui-link": self._open_link},
-        )
+        self.info = master_info(options, self.port)
+        self._standby = Standby(options)
+        self._server = WebServer(self._standby.routes, self._listener)
+        self._leader: Leader | None = None
+        self._terms: asyncio.Task[None] | None = None  # what is done about what was told
+        self._news: asyncio.Queue[Told | SaveFailed] = asyncio.Queue()  # a few a minute
+        self._is_elected = options.zk is None
+        self._session: ZooKeeperSession | None = None
+        self._election: Election
+        if options.zk is None:
+            self._memory = Memory()
+            self._election = Alone(0)
+        else:
+            self._session = ZooKeeperSession(options.zk, options.zk_session_timeout_ms)
+            self._election = ZooKeeperElection(self._session, options.zk.path)
 
     async def start(self) -> None:
-        """Know what the registry holds, and serve. Raises HostError when it can't be read."""
+        """Serve, and stand for election; without others it leads when this returns.
+
+        Raises HostError when it leads and the registry can't be read.
+        """
         try:
-            registered = await self._registry.open()
+            if self._session is None:
+                await self._lead()
+            await self._server.start()
         except BaseException:
             self._listener.close()
             raise
-        recover(self.state, registered, now_ms())
-        await self._server.start()
-        self.loop.wake()
-        log.info(
-            "started pid=%s id=%s agents_expected=%d",
-            self.state.info.pid,
-            self.state.info.id,
-            len(self.state.recovered_agents),
-        )
+        self._terms = tasks.start(self._keep_to_the_news())
+        if self._session is not None:
+            self._session.start()
+            self._election.start(json.encode(self.info), self._told)
+        log.info("started pid=%s id=%s", self.info.pid, self.info.id)
 
     async def stop(self) -> None:
-        """Close all connections; frameworks and agents look for the next master."""
-        self.streams.close()
-        for agent_link in list(self.links.values()):
-            agent_link.close()
+        """Close all connections; frameworks and agents look for the next leader."""
+        if self._leader is not None:
+            self._leader.leave()
         await self._server.stop()  # requests that are under way are answered before
-        self._snapshots.close()
-        self.loop.close()
-        await self._registry.close()
+        if self._terms is not None:
+            self._terms.cancel()
+            await asyncio.gather(self._terms, return_exceptions=True)
+        await self._abdicate()
+        if self._session is not None:
+            await self._election.close()
+            await self._session.close()
         log.info("stopped")
 
-    def _step(self, events: Sequence[Event], at_ms: int) -> Step[Record, Action]:
-        for event in events:
-            if isinstance(event, SubscribeReceived) and event.call.subscribe is not None:
-                name = event.call.subscribe.framework_info.name
-                log.info("scheduler_subscribed framework=%r stream=%s", name, event.stream)
-        return step(self.state, events, at_ms)
+    # What tests and tools look at, while it leads
 
-    def _forget_link(self, link_id: LinkId) -> None:
-        self.links.pop(link_id, None)
+    @property
+    def leader(self) -> Leader:
+        """Only while it leads."""
+        assert self._leader is not None, "this master does not lead"
+        return self._leader
 
-    def _open_link(self, headers: Mapping[str, str]) -> asyncio.Protocol:
-        self._last_link += 1
-        link_id = LinkId(self._last_link)
-        agent_link = AgentLink(link_id, self._shared)
-        self.links[link_id] = agent_link
-        return agent_link
+    @property
+    def state(self) -> State:
+        """Of the leader."""
+        return self.leader.state
+
+    @property
+    def loop(self) -> CoreLoop[Event, Record, Action]:
+        """Of the leader."""
+        return self.leader.loop
+
+    @property
+    def streams(self) -> EventStreams[StreamId]:
+        """Of the leader."""
+        return self.leader.streams
+
+    @property
+    def links(self) -> dict[LinkId, AgentLink]:
+        """Of the leader."""
+        return self.leader.links
+
+    # Elections
+
+    def _told(self, told: Told) -> None:
+        """The election calls this; who leads no more stops at once, the rest may wait."""
+        if isinstance(told, Lost) and self._leader is not None:
+            self._leader.end()
+            self._server.serve(self._standby.routes)
+        self._news.put_nowait(told)
+
+    async def _keep_to_the_news(self) -> None:
+        while True:
+            told = await self._news.get()
+            match told:
+                case Leading():
+                    self._is_elected = True
+                case Lost(reason=reason):
+                    log.warning("leading_no_more reason=%s", reason)
+                    self._is_elected = False
+                    self._standby.leader = None
+                case Following(leader=leader):
+                    self._standby.leader = _info_in(leader)
+                    log.info(
+                        "following leader=%s", self._standby.leader and self._standby.leader.pid
+                    )
+                case SaveFailed(reason=reason):
+                    log.error("registry_not_written reason=%s", reason)
+            await self._abdicate()
+            if self._is_elected:
+                await self._try_to_lead()
+
+    async def _try_to_lead(self) -> None:
+        """Until it does, or there are news."""
+        self._standby.leader, self._standby.is_recovering = self.info, True
+        while self._news.empty():
+            try:
+                await self._lead()
+                break
+            except HostError as error:
+                log.error("cannot_lead reason=%s", error)
+                await asyncio.sleep(RETRY_S)
+        self._standby.is_recovering = False
+
+    async def _lead(self) -> None:
+        leader = Leader(
+            self._options,
+            self.info,
+            self._store(),
+            lambda error: self._news.put_nowait(SaveFailed(str(error) or repr(error))),
+        )
+        try:
+            await leader.begin()
+        except BaseException:
+            await leader.close()
+            raise
+        if not self._news.empty():  # meanwhile somebody else may
+            leader.end()
+            await leader.close()
+            return
+        self._leader = leader
+        self._server.serve(leader.routes, leader.upgrades)
+
+    async def _abdicate(self) -> None:
+        leader, self._leader = self._leader, None
+        if leader is not None:
+            leader.end()
+            self._server.serve(self._standby.routes)
+            await leader.close()
+
+    def _store(self) -> Store:
+        if self._session is not None:
+            assert self._options.zk is not None
+            return ZooKeeperStore(self._session, f"{self._options.zk.path.rstrip('/')}/{REGISTRY}")
+        if self._options.registry is not None:
+            return SqliteStore(self._options.registry)
+        return MemoryStore(self._memory)
+
+
+def _info_in(leader: bytes | None) -> mesos.MasterInfo | None:
+    if leader is None:
+        return None
+    try:
+        return json.decode(mesos.MasterInfo, leader)
+    except Malformed as error:
+        log.warning("leader_unreadable error=%s", error)
+        return None
 
 
 async def run(options: MasterOptions, started: Callable[[int], None] = lambda port: None) -> None:

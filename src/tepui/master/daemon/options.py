@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from tepui.master.core.settings import Settings
 from tepui.wire import mesos
+from tepui.zookeeper.url import ZkUrl
 
 
 class MasterOptions(Struct, frozen=True):
@@ -18,7 +19,9 @@ class MasterOptions(Struct, frozen=True):
     hostname: str | None = None  # None: the ip
     advertise_ip: str | None = None
     advertise_port: int | None = None
-    registry: Path | None = None  # None: in memory
+    registry: Path | None = None  # None: in memory; of one master without others
+    zk: ZkUrl | None = None  # several masters, and their registry
+    zk_session_timeout_ms: int = 10_000
     cluster: str | None = None
     domain: mesos.DomainInfo | None = None
     settings: Settings = Settings()

@@ -21,7 +21,7 @@ JsonValue: TypeAlias = (
     "bool | int | float | str | Struct | msgspec.Raw"
     " | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 )
-AMOUNTS_CACHED_MAX = 8_192  # tasks repeat a few shapes of resources
+AMOUNTS_CACHED_MAX = 1_024  # tasks repeat a few shapes of resources
 _ENCODER = msgspec.json.Encoder()
 
 
