@@ -59,7 +59,6 @@ def test_help_imports_nothing_heavy() -> None:
         (["up", "--port", "65535"], 1, "2 ports are needed from there"),
         (["up", "--ip", "192.0.2.1"], 1, "cannot listen on 192.0.2.1"),
         (["master", "--port=x"], 2, "flag --port: 'x': expected a whole number"),
-        (["master", "--zk=zk://a/b"], 1, "several masters (ZooKeeper) come in a later version"),
         (["agent"], 1, "flag --master is required"),
     ],
 )

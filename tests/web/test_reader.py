@@ -38,7 +38,7 @@ Outcome = Request | Response | None
 
 
 def outcomes(data: list[bytes], *, forgets: bool) -> list[tuple[Outcome, bytes, bool]]:
-    """What reading gives, what is left of the data each time, and whether 100 is awaited."""
+    """What was read, what is behind an upgrade, and whether 100 is awaited."""
     reader = RequestReader(SERVER, Held(), frozenset(("link",)))
     found: list[tuple[Outcome, bytes, bool]] = []
     for piece in data:
@@ -46,15 +46,15 @@ def outcomes(data: list[bytes], *, forgets: bool) -> list[tuple[Outcome, bytes, 
         while at < len(piece) or reader.is_ahead:
             if forgets:
                 reader._known = None
-            outcome: Outcome
             try:
-                outcome, at = reader.read(piece, at)
+                request, at = reader.read(piece, at)
             except NotServed as refusal:
                 return [*found, (refusal.response, b"", False)]
-            found.append((outcome, piece[at:], reader.awaits_continue))
+            if request is not None and request.is_upgrade:
+                return [*found, (request, piece[at:], False)]
+            if request is not None or reader.awaits_continue:
+                found.append((request, b"", reader.awaits_continue))
             reader.awaits_continue = False
-            if outcome is not None and outcome.is_upgrade:
-                return found
     return found
 
 

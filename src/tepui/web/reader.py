@@ -135,6 +135,8 @@ class RequestReader:
                 break
         if self._whole:
             request = self._whole.popleft()
+            if not request.keeps_alive:
+                self._known = None  # what follows is no request, whatever it looks like
             if is_begin and begin == 0 and at == len(data):
                 self._know(data, request)
             return request, at

@@ -15,6 +15,7 @@ from tepui.agent.core.actions import (
     Action,
     AdoptContainer,
     AttachSandbox,
+    CloseLink,
     DestroyContainer,
     ForgetContainer,
     LaunchContainer,
@@ -28,6 +29,7 @@ from tepui.agent.core.invariants import check
 from tepui.agent.core.recovery import Found, Leftovers
 from tepui.agent.core.saved import Save, Saved, SavedExecutor, SavedTask, SavedUpdate
 from tepui.agent.core.state import TAKEN_PER_TASK_MAX
+from tepui.storage.checks import check_key
 from tepui.wire import executor, link, mesos
 from tests.agent.core.cluster import (
     FRAMEWORK,
@@ -1128,6 +1130,29 @@ def test_tasks_and_updates_of_nobody_are_removed() -> None:
     agent.disk["updates/X/t/0"] = structs.replace(update, framework_id="X")
     agent.restart(left(agent.container("t")))
     assert not [key for key in agent.disk if "X" in key or "/x/" in key]
+
+
+@pytest.mark.parametrize("name", [".", "..", "", "a/b", "a" * 256])
+def test_a_master_is_left_that_sends_what_cannot_be_saved(name: str) -> None:
+    agent = Agent()
+    framework = structs.replace(FRAMEWORK, id=mesos.FrameworkID(name))
+    for message in (
+        run_tasks(task_info(name)),
+        run_tasks(task_info(), framework=framework),
+        run_tasks(own_task("t", name)),
+    ):
+        only(agent.hear(message), CloseLink)
+    assert agent.state.frameworks == {}
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "日" * 85, "%2F", "a b", "..."])
+def test_whatever_may_be_an_id_makes_a_key(name: str) -> None:
+    agent = Agent()
+    framework = structs.replace(FRAMEWORK, id=mesos.FrameworkID(name))
+    agent.run(task_info(name), framework=framework)
+    assert len(agent.disk) == 6
+    for key in agent.disk:
+        check_key(key)
 
 
 # Crashes in the middle of a save

@@ -6,9 +6,14 @@ can be carried out and reported, and sums over it never fail later.
 
 from __future__ import annotations
 
+import re
+
 from tepui.base.errors import Refused
 from tepui.resources import Resources
+from tepui.resources.validation import validate_id
 from tepui.wire import link, mesos
+
+_is_plain = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.:\-]{0,200}").fullmatch  # most pass at once
 
 
 def fault_of(message: link.FromMaster) -> str | None:
@@ -35,13 +40,22 @@ def _tasks_fault(message: link.RunTasks) -> str | None:
             if check is not None and not _says_what_to_probe(check):
                 return f"task '{task.task_id.value}' with a check of nothing"
     try:
+        _check_id(message.framework.id.value)
         for task in message.tasks:
+            _check_id(task.task_id.value)
             Resources.of(task.resources)
         if message.executor is not None:
+            _check_id(message.executor.executor_id.value)
             Resources.of(message.executor.resources)
     except Refused as refused:
         return refused.text
     return None
+
+
+def _check_id(text: str) -> None:
+    """Raises Refused for what cannot be the name of a directory, and of what is saved."""
+    if not _is_plain(text):
+        validate_id(text)
 
 
 def _says_what_to_probe(check: mesos.HealthCheck | mesos.CheckInfo) -> bool:
