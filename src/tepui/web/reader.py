@@ -53,6 +53,11 @@ class Held:
         self._bytes = 0
 
     @property
+    def total_bytes(self) -> int:
+        """Of all."""
+        return self._bytes
+
+    @property
     def is_scarce(self) -> bool:
         """More than half of what there is, is held."""
         return self._bytes > HELD_BYTES_MAX // 2

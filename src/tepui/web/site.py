@@ -15,6 +15,7 @@ import msgspec
 from tepui.web.answering import FAILED, answer, failed
 from tepui.web.connection import Connection
 from tepui.web.http import Answer, Request
+from tepui.web.memory import Peaks
 from tepui.web.reader import HELD_ALWAYS_BYTES, Held, RequestReader
 from tepui.web.routes import Routes
 from tepui.web.turns import Turns
@@ -47,6 +48,7 @@ class Site:
         self._routes = routes
         self._turns = Turns()
         self.held = Held()
+        self._peaks = Peaks()
         self._tasks: set[asyncio.Future[Answer]] = set()
         self._emptied = asyncio.Event()
 
@@ -151,6 +153,7 @@ class Site:
         """Cut off those that leave most unread, if all together leave too much."""
         unsent = {each: each.unsent_bytes for each in self.connections}
         total = sum(unsent.values())
+        self._peaks.held(total + self.held.total_bytes)
         for connection in _largest_first(unsent):
             if total <= UNSENT_BYTES_MAX:
                 return
