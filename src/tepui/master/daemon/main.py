@@ -208,8 +208,12 @@ class MasterDaemon:
         if self._session is not None:
             assert self._options.zk is not None
             return ZooKeeperStore(self._session, f"{self._options.zk.path.rstrip('/')}/{REGISTRY}")
-        if self._options.registry is not None:
-            return SqliteStore(self._options.registry)
+        if (path := self._options.registry) is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise HostError("make", f"'{path.parent}'", error.strerror or "") from None
+            return SqliteStore(path)
         return MemoryStore(self._memory)
 
 
