@@ -183,6 +183,9 @@ def executor_subscribed(
         step.then.append(AnswerExecutor(event.connection, 400, found))
         return
     framework, executor = found
+    if executor.phase is Phase.PREPARING:  # whoever calls, it was not started by us
+        step.then.append(AnswerExecutor(event.connection, 400, "Executor cannot be found"))
+        return
     assert event.call.subscribe is not None
     if executor.phase in (Phase.TERMINATING, Phase.TERMINATED):
         shutdown = api.Event(type=api.Event.Type.SHUTDOWN)
