@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import shutil
 import signal
 import sys
 import tarfile
@@ -208,9 +209,10 @@ class Stage:
         return {}
 
     def _revive(self) -> None:
-        """Start those of the lane's agents that a scenario before has ended."""
+        """Start those of the lane's agents that a scenario before has ended, as new ones."""
         dead = [one for one in self.cluster.agents[: len(self.lane.agents)] if not one.running]
         for agent in dead:
+            shutil.rmtree(self.cluster.directory / agent.name / "work" / "meta")
             agent.start()
         if dead:
             self.cluster.wait_for_agents(len(self.lane.agents))

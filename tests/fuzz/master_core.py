@@ -49,7 +49,7 @@ SETTINGS = Settings(
     registry_max_agent_count=3,
     rate_limits=RateLimits(limits=(RateLimit(principal="limited", qps=2, capacity=4),)),
 )
-ANSWERS = (200, 202, 400, 403, 404, 409, 501, 503)  # what the core may say to a request
+ANSWERS = (200, 202, 400, 403, 404, 409, 429, 501, 503)  # what the core may say to a request
 ASKED = (CallReceived, OperatorCallReceived, OperatorSubscribed, Asked, KillAsked, TeardownAsked)
 OWN_REQUESTS = 1_000_000  # from here on; those before belong to `World`
 Call = scheduler.Call
