@@ -63,6 +63,12 @@ class Requests(Generic[T]):
         self._waiting[number] = later
         return later
 
+    def answer_all(self, reply: T) -> None:
+        """Whoever waits goes on with this: the core will answer nobody any more."""
+        waiting, self._waiting = self._waiting, {}
+        for later in waiting.values():
+            later.come(reply)
+
     def forget(self, number: int) -> None:
         """Nobody waits for it any more."""
         self._waiting.pop(number, None)

@@ -31,11 +31,13 @@ from tepui.master.daemon.routes import routes
 from tepui.master.daemon.shell import Shell
 from tepui.storage.store import Store
 from tepui.web.event_streams import EventStreams
-from tepui.web.http import Response
+from tepui.web.http import Response, text
 from tepui.web.requests import Requests
 from tepui.web.site import Upgrade
 from tepui.web.snapshots import Snapshots
 from tepui.wire import mesos
+
+LEADS_NO_MORE = text(503, "This master leads no more")
 
 log = logging.getLogger("tepui.master")
 
@@ -56,7 +58,7 @@ class Leader:
         )
         self.streams: EventStreams[StreamId] = EventStreams()
         self.links: dict[LinkId, AgentLink] = {}
-        requests: Requests[Response] = Requests()
+        self._requests = requests = Requests[Response]()
         shell = Shell(requests, self.streams, self.links, self._snapshots)
         self.state = new(
             info,
@@ -93,6 +95,7 @@ class Leader:
         """Nothing is decided any more, and nothing leaves; `close` follows."""
         self.loop.close()
         self.leave()
+        self._requests.answer_all(LEADS_NO_MORE)
 
     def leave(self) -> None:
         """Close all streams and links; frameworks and agents look for the next leader."""
