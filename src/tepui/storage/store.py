@@ -29,6 +29,12 @@ class Fenced(StoreFailed):
     """Somebody else has opened the store since; nothing was written."""
 
 
+async def save_all(store: Store, writes: Sequence[Write]) -> None:
+    """The same as `save`, of any number of writes."""
+    for first in range(0, len(writes), WRITES_MAX):
+        await store.save(writes[first : first + WRITES_MAX])
+
+
 class Store(Protocol):
     """Objects by key, opened by one owner at a time.
 

@@ -11,7 +11,7 @@ import msgspec
 from tepui.agent.core.actions import Record
 from tepui.agent.core.saved import AGENT, FORMAT, Save, Saved, SavedAgent
 from tepui.base.errors import HostError
-from tepui.storage.store import WRITES_MAX, Store, StoreFailed, Write
+from tepui.storage.store import Store, StoreFailed, Write, save_all
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # random(4): another one after each start
 
@@ -59,8 +59,7 @@ class Checkpoint:
             assert isinstance(record, Save)
             value = None if record.saved is None else self._encode(record.saved)
             writes.append(Write(record.key, value))
-        for first in range(0, len(writes), WRITES_MAX):
-            await self._store.save(writes[first : first + WRITES_MAX])
+        await save_all(self._store, writes)
 
     async def close(self) -> None:
         """Leave it to the next agent."""

@@ -17,7 +17,7 @@ from tepui.master.core.actions import (
     WeightSet,
 )
 from tepui.master.core.registry import Registered, entry
-from tepui.storage.store import Store, StoreFailed, Write
+from tepui.storage.store import Store, StoreFailed, Write, save_all
 
 log = logging.getLogger("tepui.master")
 
@@ -51,7 +51,7 @@ class Registry:
             key, registered = entry(record)
             value = None if registered is None else self._encode(registered)
             writes.append(Write(key, value))
-        await self._store.save(writes)
+        await save_all(self._store, writes)
         for record in records:
             _log(record)
 
