@@ -8,7 +8,6 @@ import shlex
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -26,12 +25,12 @@ from tepui.sdk import (
 from tepui.wire import mesos, scheduler
 from tepui.wire.mesos import TaskState
 from tepui.wire.states import TERMINAL_STATES
+from tests.real import watcher
 from tests.real.cluster import END_S, LAUNCHER, PROJECT, Cluster, wait_gone
 
 pytestmark = pytest.mark.real
 
 KILLS = 50
-EVENT_S = 60.0
 COUNTING = PROJECT / "tests" / "real" / "counting_executor.py"
 LAUNCHED_AT_ONCE = 200
 SEEN_BEFORE_KILLS = (1, 60, 200, 350)  # updates of them; each task has three
@@ -39,29 +38,20 @@ CPUS = 4.0  # of the agent
 COMMAND = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.02; done"
 
 
-class Watcher:
-    """A scheduler's view: every update, in order."""
+class Watcher(watcher.Watcher):
+    """One that waits for all of an agent, and for the ends of tasks."""
 
     def __init__(self, client: SchedulerClient) -> None:
-        self.client = client
-        self.statuses: dict[str, list[mesos.TaskStatus]] = {}
+        super().__init__(client)
         self.offers: dict[str, mesos.Offer] = {}  # those that are open
-        self._events = client.events()
 
-    async def until(self, holds: Callable[[scheduler.Event], bool]) -> scheduler.Event:
-        """The first event for which it holds."""
-        async with asyncio.timeout(EVENT_S):
-            async for event in self._events:
-                if event.update is not None:
-                    status = event.update.status
-                    self.statuses.setdefault(status.task_id.value, []).append(status)
-                for offer in () if event.offers is None else event.offers.offers:
-                    self.offers[offer.id.value] = offer
-                if event.rescind is not None:
-                    self.offers.pop(event.rescind.offer_id.value, None)
-                if holds(event):
-                    return event
-        raise AssertionError("the events have ended")
+    def saw(self, event: scheduler.Event) -> None:
+        """Take note of it."""
+        super().saw(event)
+        for offer in () if event.offers is None else event.offers.offers:
+            self.offers[offer.id.value] = offer
+        if event.rescind is not None:
+            self.offers.pop(event.rescind.offer_id.value, None)
 
     async def offer(self) -> mesos.Offer:
         """All of the agent, when nothing runs there."""
@@ -82,13 +72,7 @@ class Watcher:
         await self.until(
             lambda event: all(TaskState.TASK_RUNNING in self.states(name) for name in waiting)
         )
-        found = {}
-        for name in waiting:
-            status = self.statuses[name][-1].container_status
-            assert status is not None
-            assert status.executor_pid is not None
-            found[name] = psutil.Process(status.executor_pid)
-        return found
+        return {name: self.process(name) for name in waiting}
 
     async def ended(self, task_id: str) -> mesos.TaskStatus:
         """Its last status, when it has one that is."""
@@ -105,10 +89,6 @@ class Watcher:
             if status.state in TERMINAL_STATES
         }
         return list(by_uuid.values())
-
-    def states(self, task_id: str) -> list[TaskState]:
-        """What the scheduler was told, reconciliations left out."""
-        return [one.state for one in self.statuses.get(task_id, ()) if one.uuid is not None]
 
 
 @pytest.mark.long

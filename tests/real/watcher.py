@@ -25,12 +25,16 @@ class Watcher:
         """The first event for which it holds."""
         async with asyncio.timeout(EVENT_S):
             async for event in self._events:
-                if event.update is not None:
-                    status = event.update.status
-                    self.statuses.setdefault(status.task_id.value, []).append(status)
+                self.saw(event)
                 if holds(event):
                     return event
         raise AssertionError("the events have ended")
+
+    def saw(self, event: scheduler.Event) -> None:
+        """Take note of it."""
+        if event.update is not None:
+            status = event.update.status
+            self.statuses.setdefault(status.task_id.value, []).append(status)
 
     async def offer(self) -> mesos.Offer:
         """The next one."""
@@ -52,6 +56,7 @@ class Watcher:
         """The main process of the task's container."""
         container = self.statuses[task_id][-1].container_status
         assert container is not None
+        assert container.executor_pid is not None
         return psutil.Process(container.executor_pid)
 
 

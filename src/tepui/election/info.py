@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+
+from tepui.wire import json, mesos
+from tepui.wire.errors import Malformed
+
+log = logging.getLogger("tepui.election")
 
 INFO_BYTES_MAX: Final = 65_536
 
@@ -22,3 +28,14 @@ def check_info(info: bytes) -> None:
         msgspec.json.decode(info, type=_Named)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"no MasterInfo in JSON: {error}") from error
+
+
+def read_info(leader: bytes | None) -> mesos.MasterInfo | None:
+    """What `Following` says of the leader; None when it is nobody, or says nothing that we know."""
+    if leader is None:
+        return None
+    try:
+        return json.decode(mesos.MasterInfo, leader)
+    except Malformed as error:
+        log.warning("leader_unreadable error=%s", error)
+        return None

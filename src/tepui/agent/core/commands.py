@@ -59,7 +59,7 @@ def start_container(state: State, framework: Framework, executor: Executor, step
     task = task_of(framework, executor)
     assert task.info.command is not None
     executor.phase = Phase.LAUNCHING
-    saved.executor_changed(state, framework, executor)
+    saved.executor_changed(state, executor)
     step.then.append(
         LaunchContainer(
             executor.container_id,
@@ -81,7 +81,7 @@ def started(
     task = task_of(framework, executor)
     executor.phase = Phase.RUNNING
     executor.command.started_ms = now_ms
-    saved.executor_changed(state, framework, executor)
+    saved.executor_changed(state, executor)
     for task_state in (mesos.TaskState.TASK_STARTING, mesos.TaskState.TASK_RUNNING):
         say(state, framework, executor, task_state, now_ms, step)
     supervise(state, framework, executor, executor.command, task, now_ms, step)

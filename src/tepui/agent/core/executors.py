@@ -80,7 +80,7 @@ def start_container(state: State, framework: Framework, executor: Executor, step
     command = executor.info.command or NO_COMMAND
     executor.phase = Phase.LAUNCHING
     executor.limits = _limits(state, framework, executor)
-    saved.executor_changed(state, framework, executor)
+    saved.executor_changed(state, executor)
     step.then.append(
         LaunchContainer(
             executor.container_id,
@@ -103,7 +103,7 @@ def started(state: State, executor: Executor, now_ms: int, step: Effects) -> Non
 def await_registration(state: State, executor: Executor, now_ms: int) -> None:
     """The executor has its time to subscribe, or to subscribe again to a new agent."""
     executor.phase = Phase.REGISTERING
-    _changed(state, executor)
+    saved.executor_changed(state, executor)
     timeout_ms = _registration_ms(state, executor)
     due = RegistrationExpired(executor.container_id)
     executor.registration_timer = state.timers.set(now_ms + timeout_ms, due)
@@ -117,7 +117,7 @@ def registration_expired(
         return
     executor.phase = Phase.TERMINATING
     executor.ending = _silent(state, executor)
-    _changed(state, executor)
+    saved.executor_changed(state, executor)
     step.then.append(DestroyContainer(executor.container_id))
 
 
@@ -136,11 +136,11 @@ def shut_down(state: State, executor: Executor, now_ms: int, step: Effects) -> N
             return
         case Phase.LAUNCHING:
             executor.phase = Phase.TERMINATING
-            _changed(state, executor)
+            saved.executor_changed(state, executor)
             step.then.append(DestroyContainer(executor.container_id))
             return
     executor.phase = Phase.TERMINATING
-    _changed(state, executor)
+    saved.executor_changed(state, executor)
     if executor.connection is not None:
         _send(executor, api.Event(type=api.Event.Type.SHUTDOWN), step)
     due = ShutdownGraceEnded(executor.container_id)
@@ -202,7 +202,7 @@ def executor_subscribed(
     state.timers.cancel(executor.registration_timer)
     executor.registration_timer = None
     executor.phase = Phase.RUNNING
-    _changed(state, executor)
+    saved.executor_changed(state, executor)
     _schedule_heartbeat(state, executor, now_ms)
     if not executor.ever_sent and not executor.queued:
         shut_down(state, executor, now_ms, step)  # its tasks were killed before it came
@@ -284,10 +284,6 @@ def _silent(state: State, executor: Executor) -> Ending:
     return Ending(TaskState.TASK_FAILED, reason.REASON_EXECUTOR_REGISTRATION_TIMEOUT, text)
 
 
-def _changed(state: State, executor: Executor) -> None:
-    saved.executor_changed(state, state.frameworks[executor.framework_id], executor)
-
-
 def _launch(
     state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: Effects
 ) -> Executor:
@@ -356,7 +352,7 @@ def _deliver(state: State, framework: Framework, executor: Executor, step: Effec
         _send(executor, api.Event(type=api.Event.Type.LAUNCH, launch=launch), step)
     executor.queued.clear()
     executor.ever_sent = True
-    saved.executor_changed(state, framework, executor)
+    saved.executor_changed(state, executor)
 
 
 def _fit_container(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
@@ -364,7 +360,7 @@ def _fit_container(state: State, framework: Framework, executor: Executor, step:
     limits = _limits(state, framework, executor)
     if executor.phase is Phase.RUNNING and limits != executor.limits:
         executor.limits = limits
-        saved.executor_changed(state, framework, executor)
+        saved.executor_changed(state, executor)
         step.then.append(UpdateContainer(executor.container_id, limits))
 
 

@@ -34,11 +34,11 @@ def shut_down_framework(
     framework.ending = True
     saved.framework_changed(state, framework)
     for task in tuple(framework.tasks.values()):
-        updates.drop(state, framework, task)
         of = framework.executors.get(task.executor_id)
         if of is None or task.id not in of.tasks:  # it was refused
-            del framework.tasks[task.id]
-            saved.task_removed(state, framework, task)
+            lives.forget_task(state, framework, task)
+        else:
+            updates.drop(state, framework, task)
     for executor in tuple(framework.executors.values()):
         if executor.container_id not in state.containers:
             lives.settle(state, framework, executor, now_ms, step)

@@ -75,7 +75,7 @@ def kill_command(
         case Phase.LAUNCHING:
             if executor.ending is None:
                 executor.ending = KILLED_DURING_LAUNCH
-                saved.executor_changed(state, framework, executor)
+                saved.executor_changed(state, executor)
                 step.then.append(DestroyContainer(executor.container_id))
         case Phase.RUNNING if command.kill is None:
             is_told = framework.has(mesos.FrameworkInfo.Capability.Type.TASK_KILLING_STATE)
@@ -85,14 +85,14 @@ def kill_command(
             step.then.append(SignalContainer(executor.container_id, signal.SIGTERM))
             grace_ms = _grace_ms(framework, executor, policy)
             command.kill = kill_until(state, executor, now_ms, now_ms + grace_ms)
-            saved.executor_changed(state, framework, executor)
+            saved.executor_changed(state, executor)
         case Phase.RUNNING if command.kill is not None:
             kill = command.kill
             until_ms = max(now_ms, kill.since_ms + _grace_ms(framework, executor, policy))
             if until_ms < kill.until_ms:
                 state.timers.cancel(kill.timer)
                 command.kill = kill_until(state, executor, kill.since_ms, until_ms)
-                saved.executor_changed(state, framework, executor)
+                saved.executor_changed(state, executor)
         case _:
             pass
 

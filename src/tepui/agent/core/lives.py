@@ -107,7 +107,7 @@ def begin_executor(
     )
     framework.executors[executor_id] = executor
     state.containers[container_id] = executor
-    saved.executor_changed(state, framework, executor)
+    saved.executor_changed(state, executor)
     virtual_path = virtual_path_of(framework.id, executor_id)
     step.then.append(PrepareSandbox(container_id, executor.directory, user, uris, virtual_path))
     return executor
@@ -168,16 +168,14 @@ def executor_ended(
         send(step, link.ExecutorExited(framework.id, executor.id, status, built_in=True))
     step.then.append(ForgetContainer(executor.container_id))
     del state.containers[executor.container_id]
-    saved.executor_changed(state, framework, executor)
+    saved.executor_changed(state, executor)
     settle(state, framework, executor, now_ms, step)
 
 
 def task_over(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
     """The task is history: its terminal update was acknowledged, or nobody wants to know it."""
     assert task.state in TERMINAL_STATES or framework.ending
-    updates.drop(state, framework, task)
-    del framework.tasks[task.id]
-    saved.task_removed(state, framework, task)
+    forget_task(state, framework, task)
     executor = framework.executors.get(task.executor_id)
     if executor is not None and task.id in executor.tasks:
         del executor.tasks[task.id]
@@ -188,6 +186,13 @@ def task_over(state: State, framework: Framework, task: Task, now_ms: int, step:
         settle_framework(state, framework)
 
 
+def forget_task(state: State, framework: Framework, task: Task) -> None:
+    """The framework has the task no more, and nothing of it is sent or kept."""
+    updates.drop(state, framework, task)
+    del framework.tasks[task.id]
+    saved.task_removed(state, framework, task)
+
+
 def settle(
     state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
 ) -> None:
@@ -196,10 +201,9 @@ def settle(
         return
     if framework.ending:
         for task_id in tuple(executor.tasks):
-            task = framework.tasks.pop(task_id)
+            task = framework.tasks[task_id]
+            forget_task(state, framework, task)
             del executor.tasks[task_id]
-            updates.drop(state, framework, task)
-            saved.task_removed(state, framework, task)
             executor.completed_tasks.append(updates.to_wire(framework, executor, task))
     if executor.tasks:
         return

@@ -288,9 +288,7 @@ def _end_strays(state: State, framework: Framework, now_ms: int, step: Effects) 
         if executor is not None and task.id in executor.tasks:
             continue
         if framework.ending or (task.state in TERMINAL_STATES and not task.pending):
-            updates.drop(state, framework, task)
-            del framework.tasks[task.id]
-            saved.task_removed(state, framework, task)
+            lives.forget_task(state, framework, task)
         elif task.state not in TERMINAL_STATES:
             text = "The agent was restarted, and knows no executor of the task"
             gone = updates.gone_state(framework)

@@ -120,9 +120,9 @@ def framework_changed(state: State, framework: Framework) -> None:
         state.unsaved[key_of_framework(framework.id)] = framework
 
 
-def executor_changed(state: State, framework: Framework, executor: Executor) -> None:
+def executor_changed(state: State, executor: Executor) -> None:
     """It has begun, is further, or its container is gone."""
-    if framework.info.checkpoint:
+    if state.frameworks[executor.framework_id].info.checkpoint:
         state.unsaved[key_of_executor(executor.container_id)] = executor
 
 
@@ -133,10 +133,9 @@ def task_added(state: State, framework: Framework, task: Task) -> None:
 
 
 def task_removed(state: State, framework: Framework, task: Task) -> None:
-    """The task is over, and all its updates with it."""
+    """The task is over; its updates were dropped."""
     if framework.info.checkpoint:
         state.unsaved[key_of_task(framework.id, task.id)] = None
-        updates_dropped(state, framework, task)
 
 
 def update_added(state: State, framework: Framework, task: Task) -> None:

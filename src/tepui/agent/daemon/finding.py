@@ -11,8 +11,7 @@ from typing import Protocol
 from tepui.base.addresses import address_of
 from tepui.election.detect import Watch, watch_leader
 from tepui.election.election import Following
-from tepui.wire import json, mesos
-from tepui.wire.errors import Malformed
+from tepui.election.info import read_info
 from tepui.zookeeper.session import TIMEOUT_MS, ZooKeeperSession
 from tepui.zookeeper.url import SCHEME, ZkUrl, parse_zk_url
 
@@ -107,12 +106,8 @@ def finder(master: str) -> Finder:
 
 
 def _address_in(leader: bytes | None) -> str | None:
-    if leader is None:
-        return None
-    try:
-        info = json.decode(mesos.MasterInfo, leader)
-    except Malformed as error:
-        log.warning("leader_unreadable error=%s", error)
+    info = read_info(leader)
+    if info is None:
         return None
     host = (info.address.ip if info.address is not None else None) or info.hostname
     if host is None:

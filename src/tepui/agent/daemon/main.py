@@ -64,9 +64,10 @@ class AgentDaemon:
         self._listener = listen(options.ip, options.port)
         self.port: int = self._listener.getsockname()[1]
         self.state = _state_of(options, self.port, resources, attributes)
+        self._checkpoint = Checkpoint(SqliteStore(path), path, strict=options.strict)
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step,
-            save=lambda records: self._checkpoint.save(records),
+            save=self._checkpoint.save,
             act=self._act,
             next_ms=self.state.timers.next_ms,
             refusable=FROM_PEERS,
@@ -76,7 +77,6 @@ class AgentDaemon:
         if options.log_file is not None:
             files.attach("/slave/log", options.log_file)
         fetcher = Fetcher(timeout_ms=options.fetch_timeout_ms, bytes_max=options.fetch_bytes_max)
-        self._checkpoint = Checkpoint(SqliteStore(path), path, strict=options.strict)
         self.containers = Containers(put)
         config = LauncherConfig(
             runtime_directory=options.runtime_dir,

@@ -18,8 +18,8 @@ from tepui.base import tasks
 from tepui.base.errors import HostError
 from tepui.base.loop import CoreLoop
 from tepui.base.names import StreamId
-from tepui.election.alone import Alone
 from tepui.election.election import Election, Following, Leading, Lost, Told
+from tepui.election.info import read_info
 from tepui.election.zookeeper import ZooKeeperElection
 from tepui.master.core.actions import Action, Record
 from tepui.master.core.events import Event, LinkId
@@ -35,7 +35,6 @@ from tepui.storage.zookeeper import ZooKeeperStore
 from tepui.web.event_streams import EventStreams
 from tepui.web.server import WebServer, listen
 from tepui.wire import json, mesos
-from tepui.wire.errors import Malformed
 from tepui.zookeeper.session import ZooKeeperSession
 
 # Clients of Mesos look at the children of the path, and know this one: it is Mesos's own registry.
@@ -68,11 +67,9 @@ class MasterDaemon:
         self._news: asyncio.Queue[Told | SaveFailed] = asyncio.Queue()  # a few a minute
         self._is_elected = options.zk is None
         self._session: ZooKeeperSession | None = None
-        self._election: Election
-        if options.zk is None:
-            self._memory = Memory()
-            self._election = Alone(0)
-        else:
+        self._election: Election | None = None
+        self._memory = Memory()
+        if options.zk is not None:
             self._session = ZooKeeperSession(options.zk, options.zk_session_timeout_ms)
             self._election = ZooKeeperElection(self._session, options.zk.path)
 
@@ -89,7 +86,7 @@ class MasterDaemon:
             self._listener.close()
             raise
         self._terms = tasks.start(self._keep_to_the_news())
-        if self._session is not None:
+        if self._session is not None and self._election is not None:
             self._session.start()
             self._election.start(json.encode(self.info), self._told)
         log.info("started pid=%s id=%s", self.info.pid, self.info.id)
@@ -103,7 +100,7 @@ class MasterDaemon:
             self._terms.cancel()
             await asyncio.gather(self._terms, return_exceptions=True)
         await self._abdicate()
-        if self._session is not None:
+        if self._session is not None and self._election is not None:
             await self._election.close()
             await self._session.close()
         log.info("stopped")
@@ -156,7 +153,7 @@ class MasterDaemon:
                     self._is_elected = False
                     self._standby.leader = None
                 case Following(leader=leader):
-                    self._standby.leader = _info_in(leader)
+                    self._standby.leader = read_info(leader)
                     log.info(
                         "following leader=%s", self._standby.leader and self._standby.leader.pid
                     )
@@ -215,16 +212,6 @@ class MasterDaemon:
                 raise HostError("make", f"'{path.parent}'", error.strerror or "") from None
             return SqliteStore(path)
         return MemoryStore(self._memory)
-
-
-def _info_in(leader: bytes | None) -> mesos.MasterInfo | None:
-    if leader is None:
-        return None
-    try:
-        return json.decode(mesos.MasterInfo, leader)
-    except Malformed as error:
-        log.warning("leader_unreadable error=%s", error)
-        return None
 
 
 async def run(options: MasterOptions, started: Callable[[int], None] = lambda port: None) -> None:
