@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import pytest
 from msgspec import Struct
@@ -16,6 +17,7 @@ from tepui.base.loop import Overloaded
 from tepui.web import snapshots as module
 from tepui.web.filed import SharedFile, new_file
 from tepui.web.snapshots import Render, SnapshotFailed, Snapshots
+from tepui.wire.pieces import Later, Part
 
 pytestmark = pytest.mark.real
 
@@ -41,9 +43,13 @@ class Desk:
 
     async def answer(self, question: Struct) -> bytes:
         """The answer of a snapshot that is taken at once."""
+        return text_of(await self.file(question))
+
+    async def file(self, question: Struct) -> SharedFile:
+        """The same, in its file."""
         waiting = self.snapshots.ask(question)
         self.snapshots.take()
-        return text_of(await waiting)
+        return await waiting
 
 
 def text_of(file: SharedFile) -> bytes:
@@ -197,6 +203,54 @@ def test_as_many_questions_wait_as_the_limit_says(monkeypatch: pytest.MonkeyPatc
         assert text_of(await three) == b"c"
 
     play(test)
+
+
+def in_shares(monkeypatch: pytest.MonkeyPatch, render: Render) -> Desk:
+    """A desk whose answers are made by four processes, on any machine."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(4))
+    desk = Desk(render)
+    desk.snapshots = Snapshots(render, lambda: None, lambda question: 4 * module.SHARE_VALUES_MIN)
+    return desk
+
+
+def quarters(name: Callable[[int], str]) -> Iterator[Part]:
+    """A text whose quarters have these names; each is made by one process."""
+
+    def text(number: int) -> bytes:
+        return name(number).encode()
+
+    for number in range(4):
+        yield Later(partial(text, number), module.SHARE_VALUES_MIN)
+
+
+def test_long_answer_is_made_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        desk = in_shares(monkeypatch, lambda question: quarters(lambda n: f"{n}:{os.getpid()} "))
+        file = await desk.file(Asked("a"))
+        shares = [share.split(b":") for share in text_of(file).split()]
+        assert [number for number, _ in shares] == [b"0", b"1", b"2", b"3"]
+        assert len({pid for _, pid in shares}) == 4
+        assert [file.read(offset) for offset in (file.size_bytes, file.size_bytes + 1)] == [b""] * 2
+
+    play(test)
+
+
+def test_answer_of_which_one_share_fails_is_none(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(number: int) -> str:
+        if number == 2:
+            raise ValueError("the third quarter is broken")
+        return "fine"
+
+    async def test() -> None:
+        desk = in_shares(monkeypatch, lambda question: quarters(fail))
+        with pytest.raises(SnapshotFailed) as failed:
+            await desk.file(Asked("a"))
+        assert failed.value.status == 500
+
+    play(test)
+    assert "ValueError: the third quarter is broken" in capfd.readouterr().err
 
 
 def test_child_has_no_descriptor_but_its_file() -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Final
 
 PIECE_BYTES: Final = 256 * 1024  # read and written at once
@@ -17,17 +19,20 @@ TURN_PIECES: Final = 4  # to one client in one turn of the loop; others have the
 
 
 class SharedFile:
-    """A file that is read from; it is closed when nobody holds this object any more."""
+    """Files that are read from, as if they were one; closed when nobody holds this object any more."""
 
-    def __init__(self, descriptor: int) -> None:
-        """Takes the descriptor over."""
-        self._descriptor = descriptor
-        self.size_bytes = os.fstat(descriptor).st_size
+    def __init__(self, *descriptors: int) -> None:
+        """Takes the descriptors over."""
+        self._descriptors = descriptors
+        sizes = [os.fstat(descriptor).st_size for descriptor in descriptors]
+        self._ends = list(accumulate(sizes))
+        self.size_bytes = sum(sizes)
         self._readers: set[FileWriter] = set()
         self.is_cut = False
 
     def __del__(self) -> None:
-        os.close(self._descriptor)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
 
     @property
     def has_readers(self) -> bool:
@@ -36,7 +41,11 @@ class SharedFile:
 
     def read(self, offset: int) -> bytes:
         """The piece that begins there; empty at the end."""
-        return os.pread(self._descriptor, PIECE_BYTES, offset)
+        if offset >= self.size_bytes:
+            return b""
+        which = bisect_right(self._ends, offset)
+        begin = self._ends[which - 1] if which else 0
+        return os.pread(self._descriptors[which], PIECE_BYTES, offset - begin)
 
     def joined(self, reader: FileWriter) -> None:
         """It reads from now on."""

@@ -4,42 +4,45 @@ The child has everything as it was at that moment and writes the answers into fi
 while the parent goes on. One child at a time; whoever asks meanwhile waits for the next one, which
 answers all that have waited, and equal questions once.
 
-    snapshots = Snapshots(render, want)
+    snapshots = Snapshots(render, want, values_of)
     waiting = snapshots.ask(question)   # of anybody, any number of times
     snapshots.take()                    # when what is known may be told: now the child is made
 
 `want` is called once when there is something to take; whoever holds the state says when. Nothing
-here knows what is asked. The child runs `render` alone: no loop, no logs, no locks.
+here knows what is asked. The child runs `render` alone: no loop, no logs, no locks. For a long answer
+it forks again, and each process makes a share of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
 import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NoReturn
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
+from typing import Final
 from weakref import WeakSet
 
 from msgspec import Struct
 
 from tepui.base.loop import Overloaded
 from tepui.web.filed import SharedFile, new_file
+from tepui.web.snapshot_child import Text, be_child
+from tepui.wire.pieces import Part
 
 DEADLINE_S: Final = 60.0  # a child that takes longer is killed
 QUESTIONS_MAX: Final = 64  # different ones that wait for the next child; 503 above
 HELD_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024  # of answers that are still being read
-NICENESS: Final = 5  # schedulers' calls come first
-EXIT_FAILED: Final = 70  # EX_SOFTWARE of sysexits.h
-STDERR: Final = 2
+SHARES_MAX: Final = 4  # processes that make one answer, if there are as many processors
+SHARE_VALUES_MIN: Final = 20_000  # in a share; they take a tenth of a second
 
-Render = Callable[[Struct], Iterable[bytes]]
+Render = Callable[[Struct], Iterable[Part]]
+Files = list[list[int]]  # of each answer, one for each share of it
 
 log = logging.getLogger("tepui.web")
 
@@ -69,7 +72,7 @@ class _Waiting:
 class _Child:
     """A child at work."""
 
-    def __init__(self, pid: int, batch: list[_Waiting], files: list[int]) -> None:
+    def __init__(self, pid: int, batch: list[_Waiting], files: Files) -> None:
         self.pid = pid
         self.batch = batch
         self.files = files
@@ -87,9 +90,16 @@ class Snapshots:
     """Who waits, and the child that works for them. Lives in the loop that it is made in."""
 
     def __init__(
-        self, render: Render, want: Callable[[], None], *, deadline_s: float = DEADLINE_S
+        self,
+        render: Render,
+        want: Callable[[], None],
+        values_of: Callable[[Struct], int] = lambda question: 0,
+        *,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
+        """`values_of` says how many values of an answer are made later, at the time of a fork."""
         self._render = render
+        self._values_of = values_of
         self._want = want
         self._deadline_s = deadline_s
         self._waiting: list[_Waiting] = []
@@ -150,21 +160,26 @@ class Snapshots:
             largest.cut()
 
     def _start(self, batch: list[_Waiting]) -> _Child:
-        files: list[int] = []
+        files: Files = []
         try:
-            for _ in batch:
-                files.append(new_file("snapshot"))
+            values = [self._values_of(each.question) for each in batch]
+            for count in values:
+                files.append([])
+                for _ in range(_shares(count)):
+                    files[-1].append(new_file("snapshot"))
+            parent = os.getpid()
             began_s = time.monotonic()
             with warnings.catch_warnings():
                 # A child of a process with threads must not use what they hold: it does not.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
-                questions = [each.question for each in batch]
-                _be_child(self._render, questions, files, self._deadline_s)
+                renders = [partial(self._render, each.question) for each in batch]
+                texts = zip(renders, values, files, strict=True)
+                be_child([Text(*text) for text in texts], parent)
             child = _started(pid, batch, files)
         except OSError:
-            for file in files:
+            for file in chain.from_iterable(files):
                 os.close(file)
             raise
         log.debug("snapshot_taken fork_ms=%.1f", (time.monotonic() - began_s) * 1000)
@@ -187,8 +202,8 @@ class Snapshots:
         code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         self._child = None
         seconds = time.monotonic() - child.began_s
-        for each, descriptor in zip(child.batch, child.files, strict=True):
-            file = SharedFile(descriptor)
+        for each, descriptors in zip(child.batch, child.files, strict=True):
+            file = SharedFile(*descriptors)
             if code == 0:
                 self._held.add(file)
                 log.debug("snapshot_answered bytes=%d seconds=%.3f", file.size_bytes, seconds)
@@ -203,7 +218,13 @@ class Snapshots:
         self._wake()
 
 
-def _started(pid: int, batch: list[_Waiting], files: list[int]) -> _Child:
+def _shares(values: int) -> int:
+    """How many processes make an answer of so many values."""
+    processors = len(os.sched_getaffinity(0))
+    return max(1, min(SHARES_MAX, processors, values // SHARE_VALUES_MIN))
+
+
+def _started(pid: int, batch: list[_Waiting], files: Files) -> _Child:
     """The child; when no descriptor is left to watch it by, it is no more. Raises OSError."""
     try:
         return _Child(pid, batch, files)
@@ -211,42 +232,3 @@ def _started(pid: int, batch: list[_Waiting], files: list[int]) -> _Child:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
-
-
-def _be_child(
-    render: Render, questions: Sequence[Struct], files: Sequence[int], deadline_s: float
-) -> NoReturn:
-    """What the child does: write the answers, and end without a trace of the parent's business."""
-    status = EXIT_FAILED
-    try:
-        gc.disable()  # a collection would copy every page, and the child does not live long
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
-            signal.signal(number, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, 2 * deadline_s)  # should the parent be no more
-        os.nice(NICENESS)
-        _close_all_but(files)
-        for question, file in zip(questions, files, strict=True):
-            for piece in render(question):
-                _write(file, piece)
-        status = 0
-    except BaseException:
-        with contextlib.suppress(BaseException):
-            os.write(STDERR, traceback.format_exc().encode())
-    finally:
-        os._exit(status)
-
-
-def _close_all_but(files: Sequence[int]) -> None:
-    """Sockets above all: a client would not see its connection end while the child has it."""
-    first = STDERR + 1
-    for file in sorted(files):
-        os.closerange(first, file)
-        first = file + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
-
-
-def _write(file: int, piece: bytes) -> None:
-    rest = memoryview(piece)
-    while rest:
-        rest = rest[os.write(file, rest) :]

@@ -3,13 +3,18 @@
 A large message is a `Tree`: names to lists of messages, which may be made while they are written,
 or to further trees. A field of another kind is a message of which it is the only field. What is
 written equals what `media.encode` writes of the whole message.
+
+A part of a text may be `Later`: bytes that are yet to be made. So several processes can each make a
+share of one text (`share_of`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TypeVar, Union
+from typing import TypeAlias, TypeVar, Union
+
+from msgspec import Struct
 
 from tepui.wire import json
 from tepui.wire.fields import fields
@@ -21,8 +26,17 @@ Tree = Mapping[str, Union["Tree", Iterable[ProtoMessage], ProtoMessage]]
 
 PIECE_BYTES = 256 * 1024  # about what one write is worth
 BATCH = 64  # values that are encoded in one call: beyond that it costs no less
-
 _LENGTH_DELIMITED = 2  # protobuf's wire type of messages
+
+
+class Later(Struct, frozen=True):
+    """A part of a text that `make` makes; in it are so many values."""
+
+    make: Callable[[], bytes]
+    values: int
+
+
+Part: TypeAlias = bytes | Later
 
 
 def encode_pieces(head: ProtoMessage, tree: Tree, media: Media) -> Iterator[bytes]:
@@ -95,12 +109,43 @@ def _varint(number: int) -> bytes:
 
 def joined(texts: Iterable[bytes]) -> Iterator[bytes]:
     """A list around texts that each hold one or more of its values."""
+    return made(joined_parts(texts))
+
+
+def joined_parts(texts: Iterable[Part]) -> Iterator[Part]:
+    """The same of parts."""
     before = b"["
     for text in texts:
         yield before
         yield text
         before = b","
     yield b"[]" if before == b"[" else b"]"
+
+
+def made(parts: Iterable[Part]) -> Iterator[bytes]:
+    """The whole text."""
+    for part in parts:
+        yield part if isinstance(part, bytes) else part.make()
+
+
+def share_of(parts: Iterable[Part], values: int, share: int, shares: int) -> Iterator[bytes]:
+    """One of so many shares of the text, counted from 0; one behind the other they are the text.
+
+    Only what is in the share is made. `values` is about how many are in the whole: the shares are
+    as large as each other if it is exact.
+    """
+    before = 0
+    for part in parts:
+        at = min(before * shares // values, shares - 1) if values else 0
+        if at > share:
+            return
+        if isinstance(part, bytes):
+            if at == share:
+                yield part
+        else:
+            before += part.values
+            if at == share:
+                yield part.make()
 
 
 def batched(values: Iterable[T], encoded: Callable[[Sequence[T]], bytes]) -> Iterator[bytes]:

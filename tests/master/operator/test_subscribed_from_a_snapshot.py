@@ -28,6 +28,7 @@ from tepui.master.core.settings import HEARTBEAT_INTERVAL_MS
 from tepui.master.core.views import questions, reading, v1
 from tepui.wire import json, master, media
 from tepui.wire.media import Media
+from tepui.wire.pieces import made
 from tests.master.operator.mirror import Mirror
 from tests.master.views.test_reading import populated
 from tests.master.world import TaskState, World
@@ -69,9 +70,8 @@ class Played(World):
                     self._has_asked |= request == ASKED
                 case TakeSnapshot() if self._has_asked:
                     self._has_asked = False
-                    body = b"".join(
-                        reading.render(self.state, questions.SubscribedAsked(), self.now_ms)
-                    )
+                    parts = reading.render(self.state, questions.SubscribedAsked(), self.now_ms)
+                    body = b"".join(made(parts))
                     self.mirror.apply(json.decode(master.Event, body))
                 case SendEvent(stream=stream, event=event) if stream == OPERATOR:
                     assert isinstance(event, master.Event)
@@ -202,5 +202,5 @@ def test_the_oldest_makes_room_whether_it_waits_or_is_told(
 def test_subscribed_from_a_snapshot_is_the_same(accepted: Media, is_empty: bool) -> None:
     world = World() if is_empty else populated()[0]
     question = questions.SubscribedAsked(accepted)
-    pieces = reading.render(world.state, question, world.now_ms)
-    assert b"".join(pieces) == media.encode(v1.subscribed(world.state), accepted)
+    parts = reading.render(world.state, question, world.now_ms)
+    assert b"".join(made(parts)) == media.encode(v1.subscribed(world.state), accepted)

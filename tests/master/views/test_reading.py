@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import pytest
 
@@ -23,6 +24,7 @@ from tepui.master.core.views.tasks import TasksAsked
 from tepui.wire import json as wire_json
 from tepui.wire import master, protobuf
 from tepui.wire.media import Media
+from tepui.wire.pieces import Part, made, share_of
 from tests.master.views.recorded import ops_cluster
 from tests.master.world import World
 
@@ -91,8 +93,21 @@ def test_snapshot_says_the_same_as_the_core_itself(
     later = answered(world, question)
     assert isinstance(later, AnswerFromSnapshot)
     assert later.question == question
-    pieces = reading.render(world.state, question, world.now_ms)
-    assert (b"".join(pieces), later.content_type) == at_once
+    parts = reading.render(world.state, question, world.now_ms)
+    assert (b"".join(made(parts)), later.content_type) == at_once
+
+
+@pytest.mark.parametrize("question", ASKED, ids=repr)
+@pytest.mark.parametrize("shares", [1, 2, 5])
+def test_shares_of_an_answer_are_the_answer(question: Question, shares: int) -> None:
+    world, _ = populated()
+    count = reading.divisible_count(world.state, question)
+
+    def parts() -> Iterable[Part]:
+        return reading.render(world.state, question, world.now_ms)
+
+    texts = [b"".join(share_of(parts(), count, share, shares)) for share in range(shares)]
+    assert b"".join(texts) == b"".join(made(parts()))
 
 
 @pytest.mark.parametrize("accepted", [Media.JSON, Media.PROTOBUF])
@@ -107,8 +122,8 @@ def test_call_from_a_snapshot_says_the_same(
     assert isinstance(later, AnswerFromSnapshot)
     question = questions.question_in(later.question)
     assert question == CallAsked(kind, accepted)
-    pieces = reading.render(world.state, question, world.now_ms)
-    assert (b"".join(pieces), later.content_type) == at_once
+    parts = reading.render(world.state, question, world.now_ms)
+    assert (b"".join(made(parts)), later.content_type) == at_once
 
 
 def test_state_in_pieces_is_encoded_like_the_whole_message() -> None:

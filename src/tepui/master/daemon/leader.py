@@ -23,7 +23,7 @@ from tepui.master.core.recovery import recover
 from tepui.master.core.state import new
 from tepui.master.core.step import step
 from tepui.master.core.views.questions import question_in
-from tepui.master.core.views.reading import render
+from tepui.master.core.views.reading import divisible_count, render
 from tepui.master.daemon.agent_link import AgentLink, SharedByLinks
 from tepui.master.daemon.options import MasterOptions
 from tepui.master.daemon.registry import Registry
@@ -55,6 +55,7 @@ class Leader:
         self._snapshots = Snapshots(
             lambda question: render(self.state, question_in(question), now_ms()),
             lambda: self.loop.put(SnapshotDue()),
+            lambda question: divisible_count(self.state, question_in(question)),
         )
         self.streams: EventStreams[StreamId] = EventStreams()
         self.links: dict[LinkId, AgentLink] = {}

@@ -19,7 +19,7 @@ from tepui.master.core.messages import (
     used_of_agent,
 )
 from tepui.master.core.state import Agent, State
-from tepui.master.core.views.pieces import Parts, Written, list_parts
+from tepui.master.core.views.pieces import Written, list_parts
 from tepui.master.core.views.values import JsonValue, amounts, attributes, seconds
 from tepui.resources import Resources
 
@@ -32,12 +32,14 @@ class SlavesAsked(Struct, frozen=True):
 
 def slaves_view(state: State, question: SlavesAsked) -> Written:
     """The answer of /slaves."""
-    values = (
-        {**agent_value(state, agent), **_in_full(state, agent)}
-        for agent in _agents(state, question.agent_id)
-    )
     recovered = recovered_values(state) if question.agent_id is None else []
-    return {"slaves": Parts(list_parts(values)), "recovered_slaves": recovered}
+    return {
+        "slaves": list_parts(
+            _agents(state, question.agent_id),
+            lambda agent: {**agent_value(state, agent), **_in_full(state, agent)},
+        ),
+        "recovered_slaves": recovered,
+    }
 
 
 def recovered_values(state: State) -> list[JsonValue]:

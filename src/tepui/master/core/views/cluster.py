@@ -5,8 +5,10 @@ Source: Mesos master/readonly_handler.cpp; recorded answers.
 
 from __future__ import annotations
 
+from functools import partial
+
 from tepui.base.names import AgentId, FrameworkId
-from tepui.master.core.state import State
+from tepui.master.core.state import Agent, State
 from tepui.master.core.views.agents import agent_value, recovered_values
 from tepui.master.core.views.frameworks import frameworks_parts, summary_value
 from tepui.master.core.views.pieces import Parts, Written, list_parts
@@ -60,7 +62,7 @@ def state_view(state: State) -> Written:
         "hostname": info.hostname or "",
     }
     value["flags"] = dict(sorted(state.flags.items()))
-    value["slaves"] = Parts(list_parts(agent_value(state, a) for a in state.agents.values()))
+    value["slaves"] = list_parts(state.agents.values(), partial(agent_value, state))
     value["recovered_slaves"] = recovered_values(state)
     value["frameworks"] = frameworks_parts(state, state.frameworks.values())
     value["completed_frameworks"] = frameworks_parts(state, state.completed_frameworks.values())
@@ -87,19 +89,18 @@ def summary_view(state: State) -> Written:
                 counts[name] = counts.get(name, 0) + 1
         for agent_id in on:
             frameworks_of.setdefault(agent_id, {})[framework.id] = None
+
+    def agent_summary(agent: Agent) -> JsonValue:
+        return {
+            **agent_value(state, agent),
+            **_counts(by_agent[agent.id]),
+            "framework_ids": list(frameworks_of.get(agent.id, ())),
+        }
+
     return {
         "hostname": state.info.hostname or "",
         **({"cluster": state.flags["cluster"]} if state.flags.get("cluster") else {}),
-        "slaves": Parts(
-            list_parts(
-                {
-                    **agent_value(state, agent),
-                    **_counts(by_agent[agent.id]),
-                    "framework_ids": list(frameworks_of.get(agent.id, ())),
-                }
-                for agent in state.agents.values()
-            )
-        ),
+        "slaves": list_parts(state.agents.values(), agent_summary),
         "frameworks": [
             {
                 **summary_value(state, framework),

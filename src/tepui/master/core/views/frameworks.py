@@ -79,8 +79,8 @@ def _framework_value(state: State, framework: Framework) -> Written:
     value["tasks"] = tasks_parts(framework.tasks.values())
     value["unreachable_tasks"] = tasks_parts(framework.unreachable_tasks.values())
     value["completed_tasks"] = tasks_parts(framework.completed_tasks)
-    value["offers"] = Parts(list_parts(_offer_value(o) for o in framework.offers.values()))
-    value["executors"] = Parts(list_parts(executor_value(e) for e in framework.executors.values()))
+    value["offers"] = list_parts(framework.offers.values(), _offer_value)
+    value["executors"] = list_parts(framework.executors.values(), executor_value)
     if (found := labels_of(info.labels)) is not None:
         value["labels"] = found
     value["offer_constraints"] = framework.constraints or NO_CONSTRAINTS

@@ -19,7 +19,7 @@ from tepui.master.core.views.pieces import Parts
 from tepui.master.core.views.tasks import TasksAsked
 from tepui.master.core.views.values import encode
 from tepui.wire import master, media
-from tepui.wire.pieces import gathered
+from tepui.wire.pieces import Part, made
 
 JSON_TYPE = media.Media.JSON.value
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,12 +33,12 @@ def answer(state: State, request: RequestId, question: questions.Question, now_m
     """The answer, made at once."""
     if isinstance(question, questions.HealthAsked):
         return Answer(request, 200)
-    body = b"".join(render(state, question, now_ms))
+    body = b"".join(made(render(state, question, now_ms)))
     return AnswerBody(request, body, content_type(question))
 
 
-def render(state: State, question: questions.Question, now_ms: int) -> Iterator[bytes]:
-    """The body of the answer, in pieces."""
+def render(state: State, question: questions.Question, now_ms: int) -> Iterator[Part]:
+    """The body of the answer."""
     match question:
         case questions.HealthAsked():
             yield b""
@@ -58,7 +58,7 @@ def render(state: State, question: questions.Question, now_ms: int) -> Iterator[
         case _:
             value = VIEWS[type(question)](state, question, now_ms)
             if isinstance(value, Parts):
-                yield from gathered(value.parts)
+                yield from value.parts
             else:
                 yield encode(value)
 
@@ -84,6 +84,15 @@ def objects_count(state: State, question: questions.Question) -> int:
             return _everything(state) // COUNTED_PER_OBJECT
         case questions.CallAsked(type=kind) if kind in v1.LARGE:
             return _everything(state)
+        case _:
+            return 0
+
+
+def divisible_count(state: State, question: questions.Question) -> int:
+    """Of how many objects what `render` yields is made later, so that several can share the work."""
+    match question:
+        case questions.StateAsked() | FrameworksAsked() | SlavesAsked():
+            return objects_count(state, question)
         case _:
             return 0
 

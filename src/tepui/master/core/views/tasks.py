@@ -83,7 +83,7 @@ def tasks_parts(tasks: Iterable[Task]) -> Parts:
     Of 400,000 tasks the garbage collector would look at every part again and again; bytes it does
     not look at.
     """
-    return Parts(list_parts(_task_value(task) for task in tasks))
+    return list_parts(tasks, _task_value)
 
 
 class TaskValue(Struct, frozen=True, omit_defaults=True, gc=False):
