@@ -9,7 +9,7 @@ import pytest
 
 from tepui.base import loop as loop_module
 from tepui.base.effects import Step
-from tepui.base.loop import BATCH_MAX, CoreLoop, Overloaded
+from tepui.base.loop import BATCH_MAX, CoreLoop, MayNotAct, Overloaded
 
 
 class Recorder:
@@ -22,6 +22,9 @@ class Recorder:
         self.now_ms = 1_000
         self.due_ms: int | None = None
         self.on_step: Callable[[], None] = lambda: None
+        self.may_act = True
+        self.save_fails = False
+        self.failures: list[Exception] = []
         self.saved = asyncio.Event()
         self.saved.set()
         self.acted = asyncio.Event()
@@ -31,6 +34,8 @@ class Recorder:
             act=self._act,
             next_ms=lambda: self.due_ms,
             clock_ms=lambda: self.now_ms,
+            may_act=lambda: self.may_act,
+            failed=self.failures.append,
         )
         self._saves = saves
 
@@ -47,6 +52,8 @@ class Recorder:
 
     async def _save(self, records: list[str]) -> None:
         await self.saved.wait()
+        if self.save_fails:
+            raise OSError("no space left")
         self.log += [f"save {record}" for record in records]
 
     def _act(self, actions: list[str]) -> None:
@@ -234,6 +241,72 @@ def test_what_is_being_saved_when_the_loop_is_closed_is_still_acted_on() -> None
         core.saved.set()
         await turns()
         assert core.log == ["step a", "save a", "act a"]
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_core_that_may_not_act_any_more_does_nothing_and_is_not_stepped_again(
+    saves: bool,
+) -> None:
+    async def play() -> None:
+        core = Recorder(saves=saves)
+        core.loop.put("a")
+        await turns()
+        done = list(core.log)
+        core.may_act = False
+        core.loop.put("b")
+        await turns()
+        core.may_act = True
+        core.loop.put("c")
+        await turns()
+        assert core.log == [*done, "step b", *(["save b"] if saves else [])]
+        assert [type(failure) for failure in core.failures] == [MayNotAct]
+
+    asyncio.run(play())
+
+
+def test_whether_a_core_may_act_is_asked_again_after_the_save() -> None:
+    async def play() -> None:
+        core = Recorder()
+        core.saved.clear()
+        core.loop.put("a")
+        await turns()
+        core.may_act = False
+        core.saved.set()
+        await turns()
+        assert core.log == ["step a", "save a"]
+        assert [type(failure) for failure in core.failures] == [MayNotAct]
+
+    asyncio.run(play())
+
+
+def test_whoever_closed_a_loop_is_not_told_that_it_may_not_act() -> None:
+    async def play() -> None:
+        core = Recorder()
+        core.saved.clear()
+        core.loop.put("a")
+        await turns()
+        core.loop.close()
+        core.may_act = False
+        core.saved.set()
+        await turns()
+        assert core.log == ["step a", "save a"]
+        assert core.failures == []
+
+    asyncio.run(play())
+
+
+def test_after_a_save_that_failed_nothing_is_done() -> None:
+    async def play() -> None:
+        core = Recorder()
+        core.save_fails = True
+        core.loop.put("a")
+        await turns()
+        core.loop.put("b")
+        await turns()
+        assert core.log == ["step a"]
+        assert [str(failure) for failure in core.failures] == ["no space left"]
 
     asyncio.run(play())
 

@@ -18,6 +18,7 @@ def test_who_stands_alone_leads_with_the_epoch_it_was_given() -> None:
         election.start(info("m1"), ear)
         assert ear.heard == []  # not before `start` has returned
         await ear.leading()
+        assert election.holds()
         await election.close()
         assert ear.heard == [Leading(7)]
 

@@ -17,6 +17,7 @@ from queue import Queue
 import msgspec
 import pytest
 
+from tepui.election import lease as lease_module
 from tepui.election.detect import watch_leader
 from tepui.election.election import Following, Leading, Lost
 from tests.election.told import Ear, Note, check_notes, info, standing
@@ -102,6 +103,71 @@ def test_a_leader_that_is_cut_off_has_lost_before_another_leads(
                 await two.close()
                 assert await one.ear.leading(above=second) > second
         check_notes(notes)
+
+    asyncio.run(test())
+
+
+def test_an_election_holds_while_its_candidate_leads_and_never_else(
+    one_server: ZooKeeper, zk_url: str
+) -> None:
+    async def test() -> None:
+        async with (
+            proxied(one_server.servers[0].port) as proxy,
+            standing(through(zk_url, proxy.port), "m1") as one,
+        ):
+            assert not one.election.holds()
+            first = await one.ear.leading()
+            async with standing(zk_url, "m2") as two:
+                await two.ear.following(info("m1"))
+                assert not two.election.holds()
+                proxy.set(Mode.CUT)
+                await two.ear.leading()
+                assert two.election.holds()
+                assert not one.election.holds()
+                proxy.set(Mode.OPEN)
+                await two.close()
+                assert not two.election.holds()
+                await one.ear.leading(above=first)
+        for each in (one, two):
+            heard = each.ear.heard[: len(each.held)]
+            assert each.held == [isinstance(told, Leading) for told in heard]
+
+    asyncio.run(test())
+
+
+def test_a_lease_that_ended_while_the_machine_stood_still_is_not_renewed(
+    zk_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer of the loop has not rung: its clock stood still as well."""
+    late_s = 0.0
+
+    def clock_s() -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) + late_s
+
+    async def test() -> None:
+        nonlocal late_s
+        async with standing(zk_url, "m1", timeout_ms=10_000) as one:
+            first = await one.ear.leading()
+            assert one.election.holds()
+            late_s = 7.0  # two thirds of the session are less
+            assert not one.election.holds()
+            await one.ear.lost()
+            assert await one.ear.leading(above=first) > first
+            assert one.election.holds()
+
+    monkeypatch.setattr(lease_module, "clock_s", clock_s)
+    asyncio.run(test())
+
+
+def test_a_leader_whose_loop_has_much_to_do_goes_on_leading(zk_url: str) -> None:
+    async def test() -> None:
+        async with standing(zk_url, "m1", timeout_ms=2_000) as one:
+            epoch = await one.ear.leading()
+            async with standing(zk_url, "m2", timeout_ms=2_000) as two:
+                await two.ear.following(info("m1"))
+                threading.Event().wait(2 * 2.0)  # nothing else happens in the loop
+                assert one.election.holds()
+                assert one.ear.heard == [Leading(epoch)]
 
     asyncio.run(test())
 

@@ -107,7 +107,17 @@ class Standing:
         self.election = ZooKeeperElection(self.session, self.session.url.path)
         self.ear = Ear(who, notes)
         self.info = info(who)
+        self.held: list[bool] = []  # whether the election held, at each thing that was told
         self._closed = False
+
+    def start(self) -> None:
+        """It stands."""
+        self.session.start()
+        self.election.start(self.info, self._hear)
+
+    def _hear(self, told: Told) -> None:
+        self.held.append(self.election.holds())
+        self.ear(told)
 
     async def close(self) -> None:
         """It stands no more."""
@@ -125,8 +135,7 @@ async def standing(
 ) -> AsyncIterator[Standing]:
     """A candidate, that is closed in the end."""
     one = Standing(url, who, timeout_ms, notes)
-    one.session.start()
-    one.election.start(one.info, one.ear)
+    one.start()
     try:
         yield one
     finally:

@@ -16,7 +16,8 @@ from random import Random
 import pytest
 
 from tepui.storage.sqlite import APPLICATION_ID, SqliteStore
-from tepui.storage.store import Fenced, StoreFailed, Write
+from tepui.storage.store import Fenced, StoreFailed, StoreFull, Write
+from tests.real.small_disk import fill, small_disk
 from tests.storage.saver import AT_ONCE
 from tests.storage.stores import puts
 
@@ -353,3 +354,33 @@ def _frames_that_commit(log: bytes) -> int:
     page_bytes = int.from_bytes(log[8:12])
     frames = range(32, len(log), 24 + page_bytes)
     return sum(1 for start in frames if int.from_bytes(log[start + 4 : start + 8]) != 0)
+
+
+def test_a_save_on_a_full_disk_writes_nothing_and_is_tried_again_when_asked(
+    tmp_path: Path,
+) -> None:
+    async def test(disk: Path) -> None:
+        given_up: list[str] = []
+
+        async def when_full(full: StoreFull) -> None:
+            given_up.append(str(full))
+            (disk / "filler").unlink()
+
+        strict = SqliteStore(disk / "registry")
+        await strict.open()
+        await strict.save(puts(("before", b"1")))
+        fill(disk / "filler")
+        with pytest.raises(StoreFull, match="full"):
+            await strict.save(puts(*((f"large{each}", b"x" * 10_000) for each in range(100))))
+        await strict.close()
+        (disk / "filler").unlink()
+        patient = SqliteStore(disk / "registry", when_full)
+        assert await patient.open() == {"before": b"1"}
+        fill(disk / "filler")
+        await patient.save(puts(*((f"large{each}", b"x" * 10_000) for each in range(100))))
+        assert len(given_up) == 1
+        await patient.close()
+
+    with small_disk(tmp_path / "disk", 8) as disk:
+        asyncio.run(test(disk))
+        assert len(contents(disk / "registry")) == 101

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tepui.storage.store import Fenced, StoreFailed, Write
 from tepui.storage.zookeeper import ZooKeeperStore
-from tepui.zookeeper.session import SessionState
+from tepui.zookeeper.errors import ConnectionLost, Unimplemented
+from tepui.zookeeper.session import Node, SessionState, ZooKeeperSession
 from tests.election.test_zookeeper import through
 from tests.real.proxy import Mode, proxied
 from tests.real.zookeeper import ZooKeeper, available
@@ -119,6 +121,35 @@ def test_saves_go_on_while_connections_break(one_server: ZooKeeper, zk_url: str)
             await store.close()
         found = await contents(zk_url)
         assert found == {"last": b"199", **{f"k{number}": b"1" for number in range(200)}}
+
+    asyncio.run(test())
+
+
+def test_a_server_that_cannot_read_many_nodes_at_once_is_asked_for_each(zk_url: str) -> None:
+    class Old(ZooKeeperSession):
+        """A session with a server before 3.6, which closes the connection, too."""
+
+        asked = 0
+
+        async def get_many(self, paths: Sequence[str]) -> list[Node]:
+            self.asked += 1
+            if self.asked % 2:
+                raise Unimplemented("22")
+            raise ConnectionLost("closed by another of these requests")
+
+    async def test() -> None:
+        objects = {f"{name}/{n}": b"%d" % n for name in ("a", "a/b") for n in range(150)}
+        async with opened_session(zk_url) as session:
+            first = ZooKeeperStore(session, session.url.path)
+            await first.open()
+            await first.save(puts(*objects.items()))
+            await first.close()
+            old = Old(session.url)
+            old.start()
+            await old.connected()
+            assert await ZooKeeperStore(old, session.url.path).open() == objects
+            await old.close()
+            assert await ZooKeeperStore(session, session.url.path).open() == objects
 
     asyncio.run(test())
 

@@ -41,6 +41,23 @@ def test_nodes_are_made_read_set_and_removed(zk_url: str) -> None:
     asyncio.run(test())
 
 
+def test_many_nodes_are_read_at_once(zk_url: str) -> None:
+    async def test() -> None:
+        async with opened_session(zk_url) as session:
+            path = session.url.path
+            await session.ensure(path)
+            for name, data in (("a", b"1"), ("b", b""), ("c", b"x" * 100_000)):
+                await session.create(f"{path}/{name}", data)
+            await session.put(f"{path}/b", b"", 0)
+            asked = [f"{path}/c", path, f"{path}/b", f"{path}/a"]
+            assert await session.get_many(asked) == [await session.get(each) for each in asked]
+            assert await session.get_many([]) == []
+            with pytest.raises(NoNode):
+                await session.get_many([f"{path}/a", f"{path}/d"])
+
+    asyncio.run(test())
+
+
 def test_a_transaction_is_all_or_nothing_and_tells_which_part(zk_url: str) -> None:
     async def test() -> None:
         async with opened_session(zk_url) as session:

@@ -81,9 +81,9 @@ def test_a_url_may_stand_in_a_file(tmp_path: Path) -> None:
         with pytest.raises(Refused, match="must have the form zk://"):
             parse_zk_url(f"file://{file}")
     file.write_bytes(b"\xff")
-    with pytest.raises(Refused, match=f"cannot read the ZooKeeper URL in '{file}'"):
+    with pytest.raises(Refused, match=f"cannot read the address in '{file}'"):
         parse_zk_url(f"file://{file}")
-    with pytest.raises(Refused, match=r"cannot read the ZooKeeper URL in .*none"):
+    with pytest.raises(Refused, match=r"cannot read the address in .*none"):
         parse_zk_url(f"file://{tmp_path}/none")
 
 

@@ -1,9 +1,9 @@
 """The loop of every daemon: take the waiting events, step, save, then act.
 
 Events that wait are stepped together, saved in one write and acted on in order. While a save is
-under way further events wait for the next turn. After a save that fails nothing that was decided
-is done, and what the core knows is of no use any more: the process ends, or whoever made the loop
-forgets all of it.
+under way further events wait for the next turn. After a save that fails, or when the core may act no
+more, nothing that was decided is done, and what the core knows is of no use any more: the process
+ends, or whoever made the loop forgets all of it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ class Overloaded(Exception):
     """So many events wait that this one was not taken."""
 
 
+class MayNotAct(Exception):
+    """What was decided was not done, for somebody else may decide by now."""
+
+
 def now_ms() -> int:
     """Milliseconds since the epoch: what a daemon passes to its core.
 
@@ -56,7 +60,10 @@ class CoreLoop(Generic[Event, Record, Action]):
     - `slow_lane` names a lane for an event that only asks, and whose answer may take long; None for
       all others. The events of a lane keep their order, and others overtake them: whoever asks much
       makes only those wait who ask on the same lane;
-    - `save_failed` is told why a save has failed; the loop is closed then. Without it the process ends.
+    - `may_act()` is asked directly before `act`, and also when there is nothing to do: the process may
+      have stood still since the events were taken;
+    - `failed` is told why a save has failed, or MayNotAct; the loop is closed then. Without it the
+      process ends.
     """
 
     def __init__(
@@ -69,9 +76,11 @@ class CoreLoop(Generic[Event, Record, Action]):
         refusable: tuple[type, ...] = (object,),
         slow_lane: Callable[[Event], str | None] = lambda event: None,
         clock_ms: Callable[[], int] = now_ms,
-        save_failed: Callable[[Exception], None] | None = None,
+        may_act: Callable[[], bool] = lambda: True,
+        failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        self._save_failed = save_failed
+        self._may_act = may_act
+        self._failed = failed
         self._step = step
         self._save = save
         self._act = act
@@ -132,17 +141,25 @@ class CoreLoop(Generic[Event, Record, Action]):
         try:
             await self._save(effects.save)
         except Exception as error:
-            if self._save_failed is None:
-                end_process()
-            self.close()
-            self._save_failed(error)
+            self._fail(error)
             return
         try:
             self._finish(effects)
         except Exception:
             end_process()
 
+    def _fail(self, error: Exception) -> None:
+        if self._failed is None:
+            end_process()
+        is_news = not self._closed
+        self.close()
+        if is_news:
+            self._failed(error)
+
     def _finish(self, effects: Step[Record, Action]) -> None:
+        if not self._may_act():
+            self._fail(MayNotAct("what it decided is not done, for another may decide by now"))
+            return
         self._act(effects.then)
         if self._closed:
             return
@@ -168,7 +185,7 @@ class CoreLoop(Generic[Event, Record, Action]):
         self.wake()
 
     def close(self) -> None:
-        """Take no further turn; one whose save is under way is still acted on."""
+        """Take no further turn; one whose save is under way is still acted on if it may be."""
         self._closed = self._busy = True
         self._set_alarm(None)
 

@@ -21,6 +21,10 @@ class Alone:
         check_info(info)
         self._telling = asyncio.get_running_loop().call_soon(told, Leading(self._epoch))
 
+    def holds(self) -> bool:
+        """Always: there is nobody else."""
+        return True
+
     async def close(self) -> None:
         """See Election."""
         if self._telling is not None:

@@ -37,8 +37,9 @@ class Election(Protocol):
 
     `info` is the MasterInfo of the candidate as JSON, which the others are told. At any time at
     most one candidate has been told Leading and not Lost; one that is stopped or cut off learns Lost
-    before another learns Leading, if its loop runs at all. What it does while its loop is late is
-    for the store to refuse (see `Fenced`).
+    before another learns Leading, if its loop runs at all. One whose loop is late asks `holds` before
+    whatever it does: timers may run after the input that waited. What it writes all the same is for
+    the store to refuse (see `Fenced`).
 
     After Lost the candidate stands again by itself, behind the others: it is told Following or, with
     a greater epoch, Leading. Following is told whenever the leader is another than was told last.
@@ -47,6 +48,13 @@ class Election(Protocol):
 
     def start(self, info: bytes, told: Callable[[Told], None]) -> None:
         """Stand for election; called once. Raises ValueError when `info` is no MasterInfo."""
+        ...
+
+    def holds(self) -> bool:
+        """Whether it has been told Leading and nobody else can have been since, also just now.
+
+        Asks nobody but the clock. Once it says no, Lost follows before it says yes again.
+        """
         ...
 
     async def close(self) -> None:

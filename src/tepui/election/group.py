@@ -107,8 +107,10 @@ async def repeat(
 ) -> None:
     """`look` is called whenever there is something new to see, until this is cancelled.
 
-    It is given the event that says so, for `first`. What ZooKeeper refuses is logged and tried again.
+    It is given the event that says so, for `first`. What ZooKeeper refuses is logged, once in a row,
+    and tried again.
     """
+    refused = ""
     while True:
         await session.connected()
         changed = asyncio.Event()
@@ -117,7 +119,10 @@ async def repeat(
         except ConnectionLost:
             await asyncio.sleep(RETRY_S)
         except ZooKeeperFailed as error:
-            log.warning("zookeeper_failed url=%s error=%s", session.url, error)
+            if str(error) != refused:
+                refused = str(error)
+                log.warning("zookeeper_failed url=%s error=%s", session.url, error)
             await asyncio.sleep(RETRY_S)
         else:
+            refused = ""
             await changed.wait()

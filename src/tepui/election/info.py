@@ -30,6 +30,17 @@ def check_info(info: bytes) -> None:
         raise ValueError(f"no MasterInfo in JSON: {error}") from error
 
 
+def leader_address(leader: bytes | None) -> str | None:
+    """host:port of who `Following` says leads; None when it is nobody."""
+    info = read_info(leader)
+    if info is None:
+        return None
+    host = (info.address.ip if info.address is not None else None) or info.hostname
+    if host is None:
+        return None
+    return f"[{host}]:{info.port}" if ":" in host else f"{host}:{info.port}"
+
+
 def read_info(leader: bytes | None) -> mesos.MasterInfo | None:
     """What `Following` says of the leader; None when it is nobody, or says nothing that we know."""
     if leader is None:

@@ -1,11 +1,6 @@
 """The election among masters by ZooKeeper, with the nodes that Mesos's detectors read.
 
-When may a leader go on? ZooKeeper removes its node, and so elects the next, no sooner than one
-session timeout after it last heard from the leader. So the leader counts from when it *sent* the last
-request that was answered, and stops after two thirds of that (its lease): the last third is for
-clocks and for the server it speaks to, which tells the others up to half a tick later. The request is
-a transaction that checks that our node is there: unlike a ping or a read, only a majority of the
-servers can answer it, so a server that was cut off from the others cannot renew a lease.
+Who stands lowest leads while its lease holds (`lease.py`).
 """
 
 from __future__ import annotations
@@ -20,11 +15,10 @@ from tepui.base import tasks
 from tepui.election import group
 from tepui.election.election import Following, Leading, Lost, Told
 from tepui.election.info import check_info
-from tepui.zookeeper.errors import ConnectionLost, NoNode, ZooKeeperFailed
-from tepui.zookeeper.session import Check, Rejected, SessionState, ZooKeeperSession
+from tepui.election.lease import Lease
+from tepui.zookeeper.errors import NoNode, ZooKeeperFailed
+from tepui.zookeeper.session import SessionState, ZooKeeperSession
 
-LEASE: Final = (2, 3)  # of the session timeout, see above
-RENEWALS: Final = 4  # of a lease, before it would end
 CLOSE_S: Final = 2.0  # to remove our node; the end of the session removes it as well
 
 log = logging.getLogger("tepui.election")
@@ -44,10 +38,10 @@ class ZooKeeperElection:
         self._last: Told | None = None
         self._ours: tuple[int, str] | None = None  # life of the session, name of our node
         self._to_remove: set[str] = set()  # nodes of ours with which we stand no more
-        self._lease: asyncio.TimerHandle | None = None
+        self._lease: Lease | None = None  # while we lead
         self._absence: group.Absence | None = None
         self._end_listening: Callable[[], None] | None = None
-        self._working: list[asyncio.Task[None]] = []
+        self._working: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
     def start(self, info: bytes, told: Callable[[Told], None]) -> None:
@@ -57,23 +51,23 @@ class ZooKeeperElection:
         self._info, self._told = info, told
         self._absence = group.Absence(self._session, self._nobody_heard)
         self._end_listening = self._session.listen(self._session_changed)
-        self._working = [
-            tasks.start(group.repeat(self._session, self._look)),
-            tasks.start(self._renew_forever()),
-        ]
+        self._working = tasks.start(group.repeat(self._session, self._look))
+
+    def holds(self) -> bool:
+        """See Election."""
+        return self._lease is not None and self._lease.holds()
 
     async def close(self) -> None:
         """See Election."""
         self._told = None
-        self._disarm()
+        self._end_lease()
         if self._absence is not None:
             self._absence.close()
         if self._end_listening is not None:
             self._end_listening()
-        for task in self._working:
-            task.cancel()
-        if self._working:
-            await asyncio.wait(self._working)
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.wait((self._working,))
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._session.connected()
@@ -147,55 +141,24 @@ class ZooKeeperElection:
 
     async def _lead(self, life: int) -> None:
         """We are first; we lead once a majority of the servers says that we still are there."""
-        if not isinstance(self._last, Leading):
-            await self._renew(life)
-            if self._stands() and self._lease is not None:
-                self._tell(Leading(self._sequence))
-
-    async def _renew_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease_s / RENEWALS)
-            if not isinstance(self._last, Leading):
-                continue
-            try:
-                await self._renew(self._session.life)
-            except ConnectionLost:
-                continue  # the lease ends, or a later renewal is in time
-            except ZooKeeperFailed as error:
-                log.warning("lease_not_renewed path=%s error=%s", self._path, error)
-
-    async def _renew(self, life: int) -> None:
-        """The lease is counted from now on."""
-        loop = asyncio.get_running_loop()
-        sent_s = loop.time()
-        ours = self._ours
-        if ours is None or ours[0] != life:
+        if isinstance(self._last, Leading) or self._ours is None:
             return
+        node = group.child(self._path, self._ours[1])
+        lease = Lease(self._session, node, self._lease_ran_out)
         try:
-            async with asyncio.timeout(self._lease_s / 2):
-                await self._session.commit((Check(group.child(self._path, ours[1])),))
-        except TimeoutError:
-            # kazoo notices that a server hangs only when the lease is about to end.
-            self._session.reconnect()
-            raise ConnectionLost("a renewal was not answered in time") from None
-        except Rejected as rejected:
-            if isinstance(rejected.cause, NoNode):
-                self._stop("our node was removed")
-                self._changed.set()
-                return
-            raise
-        if self._ours == ours and self._session.life == life:
-            self._disarm()
-            self._lease = loop.call_at(sent_s + self._lease_s, self._lease_ended)
+            await lease.begin()
+        except NoNode:
+            self._lease_ran_out("our node was removed")
+            return
+        if self._stands() and self._session.life == life and lease.holds():
+            self._lease = lease
+            self._tell(Leading(self._sequence))
+        else:
+            lease.end()
+            self._changed.set()
 
-    @property
-    def _lease_s(self) -> float:
-        part, whole = LEASE
-        return self._session.timeout_ms / 1000 * part / whole
-
-    def _lease_ended(self) -> None:
-        self._lease = None
-        self._stop(f"no majority of the servers has answered for {self._lease_s:g} s")
+    def _lease_ran_out(self, reason: str) -> None:
+        self._stop(reason)
         self._changed.set()
 
     def _session_changed(self, state: SessionState) -> None:
@@ -205,7 +168,7 @@ class ZooKeeperElection:
 
     def _stop(self, reason: str) -> None:
         """We lead no more, and stand with another node from now on."""
-        self._disarm()
+        self._end_lease()
         if self._ours is not None:
             life, name = self._ours
             self._ours = None
@@ -214,9 +177,9 @@ class ZooKeeperElection:
         if isinstance(self._last, Leading):
             self._tell(Lost(reason))
 
-    def _disarm(self) -> None:
+    def _end_lease(self) -> None:
         if self._lease is not None:
-            self._lease.cancel()
+            self._lease.end()
             self._lease = None
 
     # Telling

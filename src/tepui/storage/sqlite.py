@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 from tepui.storage.checks import VALUE_BYTES_MAX
 from tepui.storage.joining import Save, Saves
 from tepui.storage.lock import FileLock
-from tepui.storage.store import Fenced, StoreFailed, Write
+from tepui.storage.store import Fenced, StoreFailed, StoreFull, Write
 
 APPLICATION_ID: Final = 0x5465_7075  # "Tepu": what file(1) and we know the file by
 VERSION: Final = 1  # of the table
@@ -33,10 +33,18 @@ class SqliteStore:
 
     A save is in the file and on the disk (fsync) when it returns. Saves that come meanwhile are
     joined into the next transaction. A file that is damaged is left as it is.
+
+    When the disk is full `when_full` is awaited, and then what was to be written is tried again;
+    without it StoreFull is raised.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        when_full: Callable[[StoreFull], Awaitable[None]] | None = None,
+    ) -> None:
         self._path = Path(path).absolute()
+        self._when_full = when_full
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._file: _File | None = None
         self._saves = Saves(self._commit, VALUE_BYTES_MAX)
@@ -68,7 +76,14 @@ class SqliteStore:
         assert self._file is not None
         writes = [write for save in saves for write in save.writes]
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._file.write, writes)
+        while True:
+            try:
+                await loop.run_in_executor(self._thread, self._file.write, writes)
+                break
+            except StoreFull as full:
+                if self._when_full is None:
+                    raise
+                await self._when_full(full)
 
     async def close(self) -> None:
         """See Store."""
@@ -158,7 +173,7 @@ class _File:
             raise StoreFailed(f"cannot read '{self._path}': it is damaged: its end is missing")
 
     def write(self, writes: Iterable[Write]) -> None:
-        """All writes in one transaction, or none of them. Raises StoreFailed and Fenced."""
+        """All writes in one transaction, or none of them. Raises StoreFailed, StoreFull and Fenced."""
         assert self._sqlite is not None
         last = {write.key: write.value for write in writes}
         puts = [(key, value) for key, value in last.items() if value is not None]
@@ -175,7 +190,9 @@ class _File:
                     self._sqlite.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise StoreFailed(f"cannot write '{self._path}': {error}") from error
+            is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+            failure = StoreFull if is_full and not self._sqlite.in_transaction else StoreFailed
+            raise failure(f"cannot write '{self._path}': {error}") from error
 
     def _check_owner(self, sqlite: sqlite3.Connection) -> None:
         """Nobody else has opened or replaced the file: its lock may have been removed."""

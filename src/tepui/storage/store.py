@@ -25,6 +25,10 @@ class StoreFailed(Exception):
     """
 
 
+class StoreFull(StoreFailed):
+    """There is no room for it on the disk; nothing was written."""
+
+
 class Fenced(StoreFailed):
     """Somebody else has opened the store since; nothing was written."""
 

@@ -8,6 +8,7 @@ import socket
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Final, TypeVar
 
@@ -18,6 +19,7 @@ from tepui.zookeeper.errors import (
     BadVersion,
     ConnectionLost,
     SessionEnded,
+    Unimplemented,
     ZooKeeperFailed,
 )
 from tepui.zookeeper.session import Node, Part, Put, Rejected, ZooKeeperSession
@@ -25,7 +27,8 @@ from tepui.zookeeper.session import Node, Part, Put, Rejected, ZooKeeperSession
 VALUE_BYTES_MAX: Final = 900_000  # with key and owner it fits into GROUP_BYTES_MAX
 OPEN_S: Final = 300.0  # to read all objects, lost connections included
 SAVE_S: Final = 30.0  # for one transaction, lost connections included
-READING_MAX: Final = 256  # nodes that are being read at a time
+READING_MAX: Final = 4  # requests that are under way at a time
+NODES_MAX: Final = 64  # that one of them reads
 RETRY_S: Final = 0.1  # after a connection was lost
 
 Result = TypeVar("Result")
@@ -56,6 +59,7 @@ class ZooKeeperStore:
         self._token = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4()}".encode()
         self._version = 0  # of the node at `path`
         self._life = 0
+        self._reads_many = True  # until a server says that it can't: one before 3.6
         self._nodes = Nodes(path)
         self._saves = Saves(self._commit, VALUE_BYTES_MAX)
 
@@ -110,7 +114,8 @@ class ZooKeeperStore:
         try:
             while waiting or reading:
                 while waiting and len(reading) < READING_MAX:
-                    reading.add(asyncio.create_task(self._read(waiting.popleft(), found, waiting)))
+                    keys = [waiting.popleft() for _ in range(min(NODES_MAX, len(waiting)))]
+                    reading.add(asyncio.create_task(self._read(keys, found, waiting)))
                 done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
@@ -121,13 +126,24 @@ class ZooKeeperStore:
                 await asyncio.wait(reading)
         return found
 
-    async def _read(self, key: str, found: dict[str, bytes | None], waiting: deque[str]) -> None:
-        path = f"{self._path}/{key}"
-        node: Node = await self._patiently(lambda: self._session.get(path))
-        found[key] = decoded(node.data)
-        if node.children:
-            names = await self._patiently(lambda: self._session.children(path))
-            waiting.extend(f"{key}/{name}" for name in sorted(names))
+    async def _read(
+        self, keys: list[str], found: dict[str, bytes | None], waiting: deque[str]
+    ) -> None:
+        paths = [f"{self._path}/{key}" for key in keys]
+        for key, path, node in zip(keys, paths, await self._get(paths), strict=True):
+            found[key] = decoded(node.data)
+            if node.children:
+                names = await self._patiently(partial(self._session.children, path))
+                waiting.extend(f"{key}/{name}" for name in sorted(names))
+
+    async def _get(self, paths: list[str]) -> list[Node]:
+        if self._reads_many:
+            try:
+                return await self._patiently(lambda: self._session.get_many(paths))
+            except Unimplemented:
+                self._reads_many = False
+        gets = (self._patiently(partial(self._session.get, path)) for path in paths)
+        return await asyncio.gather(*gets)
 
     async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
         """The answer, which may be asked for again: it changes nothing, or only once."""

@@ -25,3 +25,7 @@ class ConnectionLost(ZooKeeperFailed):
 
 class SessionEnded(ZooKeeperFailed):
     """The session expired or was closed, and its ephemeral nodes are gone or about to be."""
+
+
+class Unimplemented(ZooKeeperFailed):
+    """The server does not know this kind of request; nothing has changed."""

@@ -25,6 +25,7 @@ from kazoo.exceptions import (
     RolledBackError,
     SessionExpiredError,
     SessionMovedError,
+    UnimplementedError,
 )
 from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandler
 from kazoo.protocol.connection import _CONNECTION_DROP
@@ -39,8 +40,10 @@ from tepui.zookeeper.errors import (
     NodeExists,
     NoNode,
     SessionEnded,
+    Unimplemented,
     ZooKeeperFailed,
 )
+from tepui.zookeeper.many import Answer, ReadMany
 from tepui.zookeeper.url import ZkUrl
 
 TIMEOUT_MS: Final = 10_000  # of the session, as in Mesos (master/contender/zookeeper.cpp)
@@ -245,8 +248,21 @@ class ZooKeeperSession:
 
     async def get(self, path: str) -> Node:
         """The node at `path`. Raises NoNode."""
-        data, stat = await self._ask(self._client.get_async(path))
-        return Node(data or b"", stat.version, stat.ephemeralOwner, stat.numChildren)
+        return _node(await self._ask(self._client.get_async(path)))
+
+    async def get_many(self, paths: Sequence[str]) -> list[Node]:
+        """The nodes at `paths`, for a small part of what it costs to get each.
+
+        Raises NoNode when one is missing, and Unimplemented: the server is older than 3.6. Such a
+        server closes the connection as well.
+        """
+        asked = self._client.handler.async_result()
+        self._client._call(ReadMany(paths), asked)
+        answers: list[Answer] = await self._ask(asked)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise _translated(answer)
+        return list(map(_node, answers))
 
     async def children(self, path: str, changed: Callable[[], None] | None = None) -> list[str]:
         """The names below `path`; `changed` is called once when they may be others. Raises NoNode."""
@@ -307,6 +323,22 @@ class ZooKeeperSession:
             if isinstance(result, Exception) and not isinstance(result, RolledBackError):
                 raise Rejected(number, _translated(result))
 
+    def check_now(self, path: str, timeout_s: float) -> None:
+        """The same as a `commit` of one Check, for a thread that may wait.
+
+        Raises NoNode, and TimeoutError when there is no answer in time.
+        """
+        transaction = self._client.transaction()
+        transaction.check(path, -1)
+        try:
+            (result,) = transaction.commit_async().get(timeout=timeout_s)
+        except KazooTimeoutError:
+            raise TimeoutError from None
+        except Exception as error:  # kazoo's own and those of its sockets
+            raise _translated(error) from error
+        if isinstance(result, Exception):
+            raise _translated(result)
+
     async def _ask(self, asked: Any) -> Any:  # Any: what kazoo returns
         """The answer to what was asked of kazoo. Raises ZooKeeperFailed."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -331,10 +363,16 @@ class ZooKeeperSession:
             raise ConnectionLost(f"{self.url} has not answered for {REQUEST_S:g} s") from None
 
 
+def _node(answer: Any) -> Node:  # Any: kazoo has no types
+    data, stat = answer
+    return Node(data or b"", stat.version, stat.ephemeralOwner, stat.numChildren)
+
+
 KINDS: Final[tuple[tuple[tuple[type[BaseException], ...], type[ZooKeeperFailed]], ...]] = (
     ((NoNodeError,), NoNode),
     ((NodeExistsError,), NodeExists),
     ((BadVersionError,), BadVersion),
+    ((UnimplementedError,), Unimplemented),
     ((SessionExpiredError, ConnectionClosedError), SessionEnded),
     (
         (ConnectionLoss, OperationTimeoutError, SessionMovedError, KazooTimeoutError),

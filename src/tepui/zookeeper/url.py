@@ -44,7 +44,7 @@ def parse_zk_url(text: str) -> ZkUrl:
     """What `text` says, or the file that it names with `file://`. Raises Refused."""
     text = text.strip()
     if text.startswith(FILE_SCHEME):
-        text = _read(text)
+        text = read_file(text)
     if not text.startswith(SCHEME):
         raise Refused(f"a ZooKeeper URL must have the form {FORM}, not {_hidden(text)}")
     authority, slash, path = text.removeprefix(SCHEME).partition("/")
@@ -58,16 +58,17 @@ def parse_zk_url(text: str) -> ZkUrl:
     )
 
 
-def _read(text: str) -> str:
+def read_file(text: str) -> str:
+    """What is in the file that `text` names with `file://`. Raises Refused."""
     path = Path(text.removeprefix(FILE_SCHEME))
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
         if len(content) > FILE_BYTES_MAX:
-            raise Refused(f"'{path}' holds no ZooKeeper URL: more than {FILE_BYTES_MAX} bytes")
+            raise Refused(f"'{path}' holds no address: more than {FILE_BYTES_MAX} bytes")
         return content.decode().strip()
     except (OSError, ValueError) as error:
-        raise Refused(f"cannot read the ZooKeeper URL in '{path}': {error}") from error
+        raise Refused(f"cannot read the address in '{path}': {error}") from error
 
 
 def _server(server: str, text: str) -> tuple[str, int]:
