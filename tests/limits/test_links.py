@@ -29,6 +29,7 @@ from tests.limits.kit import (
     register,
     running_master,
 )
+from tests.wire.test_link import recorded
 
 pytestmark = pytest.mark.real
 
@@ -81,12 +82,21 @@ def test_what_is_not_of_the_link_ends_it_and_no_other(sent: bytes) -> None:
     play(scenario)
 
 
-def test_another_protocol_is_told_so_and_closed() -> None:
+def test_a_peer_without_a_common_protocol_is_closed() -> None:
     async def scenario(master: MasterDaemon) -> None:
         future = await Link.open(master.port, link.frame(link.Hello(link.PROTOCOL + 1, "9")))
-        farewell = await future.hear()
-        assert farewell == link.Shutdown("this master speaks link protocol 1, not 2")
         assert await future.hear() is None
+
+    play(scenario)
+
+
+def test_an_agent_of_protocol_1_is_admitted() -> None:
+    async def scenario(master: MasterDaemon) -> None:
+        frames = [frame for frame, from_agent in recorded() if from_agent]
+        agent = await Link.open(master.port, frames[0] + frames[1])
+        welcome = await agent.hear()
+        assert isinstance(welcome, link.Registered)
+        assert list(master.state.agents) == [welcome.agent_id]
 
     play(scenario)
 
@@ -140,7 +150,9 @@ def test_an_agent_speaks_for_itself_only() -> None:
         other.say(link.Reregister(info, "1", "victim:5051", (), (), ()))
         assert await other.hear() is None
         victim.say(register("victim"))
-        assert await victim.hear() == link.Registered(AgentId(victim_id), 75_000)
+        assert await victim.hear() == link.Registered(
+            AgentId(victim_id), 75_000, master.state.epoch
+        )
         assert set(master.state.agents) == {victim_id, other_id}
 
     play(scenario)

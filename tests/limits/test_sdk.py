@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tepui.sdk import SchedulerClient, Unreachable, client, operator
+from tepui.sdk import SchedulerClient, Unreachable, client, operator, whereabouts
 from tepui.sdk import http as sdk_http
 from tepui.sdk.core import events as ev
 from tepui.sdk.core import masters, session
@@ -115,7 +115,7 @@ def test_a_record_has_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.real
 def test_a_call_is_tried_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operator, "ATTEMPTS_MAX", 2)
-    monkeypatch.setattr(operator, "RETRY_MS", 1)
+    monkeypatch.setattr(whereabouts, "RETRY_MS", 1)
     asked: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

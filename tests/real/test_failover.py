@@ -46,7 +46,7 @@ async def _survive(cluster: Cluster) -> None:
         began = process.create_time()
         for number in range(KILLS):
             await asyncio.to_thread(_fail_over, cluster)
-            await _launch_one(watcher, f"after-{number}")
+            await launch_one(watcher, f"after-{number}")
         assert process.is_running()
         assert process.create_time() == began
         await client.kill("t", offer.agent_id.value)
@@ -60,7 +60,7 @@ async def _survive(cluster: Cluster) -> None:
         await client.teardown()
 
 
-async def _launch_one(watcher: Watcher, task_id: str) -> None:
+async def launch_one(watcher: Watcher, task_id: str) -> None:
     """On an offer of the master that leads now; those of the one before are void."""
     while True:
         offer = await watcher.offer()

@@ -2,19 +2,113 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
 import msgspec
 import pytest
+from msgspec import Struct
 
+import tepui
 from tepui.wire import link
 from tepui.wire.errors import Malformed
 
 MESSAGES: tuple[link.FromAgent, ...] = (
-    link.Hello(link.PROTOCOL, "1"),
+    link.hello(),
     link.ExecutorMessage("f", "e", b"x" * 1_000),
     link.ExecutorExited("f", "e", -(2**31), built_in=True),
     link.Pong(2**63 - 1),
     link.Unregister(),
+    link.Condition(False, "full"),
 )
+RECORDED = (
+    Path(__file__).parents[1] / "data" / "link-protocol-1.json"
+)  # as its last version sent it
+
+
+class Recorded(Struct):
+    """One frame of each message of protocol 1, and of some two."""
+
+    from_agent: tuple[str, ...]
+    from_master: tuple[str, ...]
+
+
+def recorded() -> list[tuple[bytes, bool]]:
+    """The frames, and whether they are an agent's."""
+    found = msgspec.json.decode(RECORDED.read_bytes(), type=Recorded)
+    return [
+        *((bytes.fromhex(one), True) for one in found.from_agent),
+        *((bytes.fromhex(one), False) for one in found.from_master),
+    ]
+
+
+def fields_of(frame: bytes) -> list[object]:
+    """The tag and the fields of a message, as they travel."""
+    return msgspec.msgpack.decode(frame[4:], type=list[object])
+
+
+def read(frame: bytes, *, from_agent: bool) -> link.LinkMessage:
+    """The one message of the frame."""
+    reader = link.LinkReader()
+    (found,) = reader.from_agent(frame) if from_agent else reader.from_master(frame)
+    return found
+
+
+@pytest.mark.parametrize(("frame", "from_agent"), recorded())
+def test_what_a_peer_of_protocol_1_sends_is_read_and_what_it_is_sent_it_reads(
+    frame: bytes, from_agent: bool
+) -> None:
+    before = fields_of(frame)
+    now = fields_of(link.frame(read(frame, from_agent=from_agent)))
+    assert now[: len(before)] == before  # it leaves out what follows
+    if before[0] not in ("Hello", "Registered"):
+        assert now == before
+
+
+def test_all_messages_of_protocol_1_are_recorded() -> None:
+    names = {str(fields_of(frame)[0]) for frame, _ in recorded()}
+    of_today = {one.__name__ for one in (*get_args(link.FromAgent), *get_args(link.FromMaster))}
+    assert of_today - names == {"Condition"}
+    assert names <= of_today
+
+
+def test_a_peer_that_reads_two_fields_of_our_greeting_sees_protocol_1() -> None:
+    assert fields_of(link.frame(link.hello()))[:2] == ["Hello", 1]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "common"),
+    [
+        (link.Hello(1, "0.1.0"), 1),  # a peer of protocol 1
+        (link.Hello(1, "0.2.0", 2), 2),
+        (link.Hello(2, "9", 2), 2),
+        (link.Hello(2, "9", 3), 2),
+        (link.Hello(1, "9", 2**31 - 1), 2),
+        (link.Hello(3, "9", 3), None),
+        (link.Hello(3, "9"), None),
+        (link.Hello(0, "0.0.1"), None),
+        (link.Hello(0, "0.0.1", 1), 1),
+        (link.Hello(-(2**31), "0", -1), None),
+    ],
+)
+def test_both_speak_the_newest_protocol_that_both_know(
+    theirs: link.Hello, common: int | None
+) -> None:
+    assert link.common_protocol(theirs) == common
+
+
+def test_who_has_no_protocol_in_common_is_told_both_versions() -> None:
+    said = link.no_common_protocol(link.Hello(3, "9.1", 4), "agent", "master")
+    assert said == (
+        "the agent, version '9.1', speaks link protocol 3 to 4,"
+        f" this master, version '{tepui.__version__}', 1 to 2"
+    )
+
+
+def test_a_long_version_is_cut_in_the_log() -> None:
+    longest = "x" * link.SAID_CHARS_MAX
+    said = link.no_common_protocol(link.Hello(3, longest), "agent", "master")
+    assert said == link.no_common_protocol(link.Hello(3, longest + "y"), "agent", "master")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 5_000])

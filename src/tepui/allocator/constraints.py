@@ -48,14 +48,32 @@ def compile_constraints(constraints: scheduler.OfferConstraints | None) -> dict[
         return {}
     try:
         return {
-            Role(role): _role_excludes(role, of_role.groups)
+            Role(role): RoleExcludes(role, of_role.groups)
             for role, of_role in constraints.role_constraints.items()
         }
     except Refused as error:
         raise Refused(f"Offer constraints are not valid: {error.text}") from None
 
 
-def _role_excludes(role: str, groups: tuple[Group, ...]) -> Test:
+class RoleExcludes:
+    """Whether an agent is excluded; an object, not a closure, so that a state can be pickled."""
+
+    __slots__ = ("_groups", "_role", "_tests")
+
+    def __init__(self, role: str, groups: tuple[Group, ...]) -> None:
+        self._role = role
+        self._groups = groups
+        self._tests = _compiled(role, groups)
+
+    def __call__(self, agent: AgentTerms) -> bool:
+        return not any(all(test(agent) for test in tests) for tests in self._tests)
+
+    def __reduce__(self) -> tuple[type[RoleExcludes], tuple[str, tuple[Group, ...]]]:
+        return RoleExcludes, (self._role, self._groups)
+
+
+def _compiled(role: str, groups: tuple[Group, ...]) -> list[list[Test]]:
+    """The tests of each group; raises `Refused` for what cannot be followed."""
     if not groups:
         raise Refused(
             "'OfferConstraints::role_constraints' has an empty 'RoleConstraints::groups' "
@@ -73,11 +91,7 @@ def _role_excludes(role: str, groups: tuple[Group, ...]) -> Test:
         except Refused as error:
             text = f"A role {role} has an invalid 'AttributeConstraint': {error.text}"
             raise Refused(text) from None
-
-    def excludes(agent: AgentTerms) -> bool:
-        return not any(all(test(agent) for test in tests) for tests in compiled)
-
-    return excludes
+    return compiled
 
 
 def _test(constraint: Constraint) -> Test:

@@ -16,6 +16,11 @@ class Uuids:
         self._seed = seed
         self._drawn = 0
 
+    @property
+    def drawn(self) -> int:
+        """How many there were so far."""
+        return self._drawn
+
     def next_bytes(self) -> bytes:
         """The next UUID as 16 bytes."""
         self._drawn += 1

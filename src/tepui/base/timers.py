@@ -59,5 +59,10 @@ class Timers(Generic[Event]):
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
+    @property
+    def set_ever(self) -> int:
+        """How many were set so far."""
+        return self._next_id
+
     def __len__(self) -> int:
         return len(self._events)

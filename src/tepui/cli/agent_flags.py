@@ -74,6 +74,18 @@ GROUPS = (
                 "What is gone after a reboot; without it 'runtime' in the work_dir.",
             ),
             Flag("gc_delay", Kind.DURATION, "1weeks", "Sandboxes are kept for this time."),
+            Flag(
+                "gc_disk_headroom",
+                Kind.NUMBER,
+                "0.1",
+                "The less of the disk is free beyond this share, the earlier sandboxes go.",
+            ),
+            Flag(
+                "disk_watch_interval",
+                Kind.DURATION,
+                "10secs",
+                "How often the disk of the work_dir is looked at.",
+            ),
         ),
     ),
     Group(
@@ -219,6 +231,8 @@ def agent_options(values: Values, log_file: str | None) -> AgentOptions:
         executor_shutdown_grace_period_ms=values.set_duration_ms("executor_shutdown_grace_period"),
         recovery_timeout_ms=values.set_duration_ms("recovery_timeout"),
         gc_delay_ms=values.set_duration_ms("gc_delay"),
+        gc_disk_headroom=_headroom(values),
+        disk_watch_interval_ms=max(1, values.set_duration_ms("disk_watch_interval")),
         http_heartbeat_interval_ms=values.set_duration_ms("http_heartbeat_interval"),
         max_completed_executors_per_framework=values.set_integer(
             "max_completed_executors_per_framework"
@@ -226,6 +240,13 @@ def agent_options(values: Values, log_file: str | None) -> AgentOptions:
         log_file=log_file,
         flags=values.as_text(),
     )
+
+
+def _headroom(values: Values) -> float:
+    share = values.number("gc_disk_headroom")
+    if share is None or not 0 <= share <= 1:
+        raise Refused(f"flag --gc_disk_headroom: '{share}': a share of the disk, from 0 to 1")
+    return share
 
 
 def _reregistration_ms(values: Values) -> int:

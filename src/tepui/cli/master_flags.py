@@ -13,9 +13,11 @@ import msgspec
 from tepui.allocator.terms import MIN_ALLOCATABLE, Minimums
 from tepui.base.durations import parse_duration_ms
 from tepui.base.errors import Refused
+from tepui.base.sizes import parse_bytes
 from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
 from tepui.cli.flags import Flag, Group, Kind, Values
 from tepui.master.core.settings import RateLimits, Settings
+from tepui.master.daemon.journal import JOURNAL_BYTES_MIN, JournalOptions
 from tepui.master.daemon.options import MasterOptions
 from tepui.resources import parse_resources
 from tepui.wire import json as wire_json
@@ -181,6 +183,23 @@ GROUPS = (
     ),
     LOG_FLAGS,
     Group(
+        "Journal",
+        (
+            Flag(
+                "journal",
+                Kind.PATH,
+                None,
+                "Directory in which all that happens is recorded, for 'tepui replay'.",
+            ),
+            Flag(
+                "journal_size",
+                Kind.TEXT,
+                "1GB",
+                "So much is kept of it: the oldest goes first.",
+            ),
+        ),
+    ),
+    Group(
         "Not yet",
         tuple(
             Flag(
@@ -243,6 +262,7 @@ def master_options(values: Values, log_file: str | None) -> MasterOptions:
         ),
         weights=parse_weights(values.text("weights")),
         flags=values.as_text(),
+        journal=_journal(values),
         log_file=log_file,
     )
 
@@ -335,6 +355,21 @@ def _registry(values: Values) -> Path | None:
     if work_dir is None:
         raise Refused(f"flag --registry: '{kind}': needs a --work_dir")
     return Path(work_dir) / "registry.db"
+
+
+def _journal(values: Values) -> JournalOptions | None:
+    """Where what happens is recorded; None: nowhere."""
+    try:
+        bytes_max = parse_bytes(values.required("journal_size"))
+    except Refused as refused:
+        raise Refused(f"flag --journal_size: {refused.text}") from None
+    if bytes_max < JOURNAL_BYTES_MIN:
+        raise Refused(
+            f"flag --journal_size: '{values.text('journal_size')}':"
+            f" expected at least {JOURNAL_BYTES_MIN >> 20}MB"
+        )
+    directory = values.text("journal")
+    return JournalOptions(Path(directory), bytes_max) if directory else None
 
 
 def parse_removal_rate(text: str | None) -> int:

@@ -29,6 +29,10 @@ class Ranges:
         self.pairs = pairs
         self._hash: int | None = None
 
+    def __reduce__(self) -> tuple[type[Ranges], tuple[tuple[Pair, ...]]]:
+        """Without the hash, which another process need not agree with."""
+        return Ranges, (self.pairs,)
+
     @staticmethod
     def of(pairs: Iterable[Pair]) -> Ranges:
         """The numbers of all `pairs`; raises `Refused` when one is inverted or outside uint64."""

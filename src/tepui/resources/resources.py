@@ -45,6 +45,10 @@ class Resources:
         self._entries = entries
         self._hash: int | None = None
 
+    def __reduce__(self) -> tuple[type[Resources], tuple[dict[Kind, Quantity]]]:
+        """Without the hash, which is another one in another process."""
+        return Resources, (self._entries,)
+
     @staticmethod
     def of(wire: Iterable[mesos.Resource]) -> Resources:
         """What the wire entries say together; raises `Refused` with Mesos's text for a wrong one.

@@ -1,7 +1,14 @@
 """The link between master and agent: one connection from the agent, both ways.
 
 Each message is a msgpack array of its tag and fields, behind its length (4 bytes, big endian).
-The first message each way is `Hello`; a peer that speaks another protocol is told so and closed.
+The first message each way is `Hello`, which both send at once; then both speak the newest protocol
+that both know. Without one the connection is closed, and both say so.
+
+What is new in a protocol: fields are appended, with defaults, for a reader leaves out those that it
+does not know; and messages, which are sent only to who speaks their protocol. All else stays as it is.
+
+    1   what is not named below
+    2   Registered.epoch, Condition
 
 Order and loss: a connection delivers in order or breaks. What was sent on a broken connection
 may or may not have arrived. An agent that connects again first says all it has (`Reregister`),
@@ -18,13 +25,17 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+import tepui
 from tepui.wire import mesos
 from tepui.wire.errors import Malformed
 from tepui.wire.message import Int32, Int64
 
 Decoded = TypeVar("Decoded")
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2  # the newest that we speak
+PROTOCOL_OLDEST: Final = 1
+PROTOCOL_OF_CONDITION: Final = 2
+SAID_CHARS_MAX: Final = 200  # of what a peer says of itself, in a line of the log
 MESSAGE_BYTES_MAX: Final = 256 * 1024 * 1024  # a re-registration carries all tasks of an agent
 
 
@@ -33,10 +44,14 @@ class LinkMessage(Struct, frozen=True, tag=True, array_like=True):
 
 
 class Hello(LinkMessage, frozen=True):
-    """The greeting of both sides: the link's protocol and the software's version."""
+    """The greeting of both sides: the link's protocols that they speak and the software's version.
 
-    protocol: Int32
+    The oldest comes first, for peers of protocol 1 know no newest and close unless it is 1.
+    """
+
+    oldest: Int32
     version: str
+    newest: Int32 = 0  # 0: the oldest
 
 
 # From the agent
@@ -103,6 +118,13 @@ class Unregister(LinkMessage, frozen=True):
     """The agent ends, and all of its tasks with it."""
 
 
+class Condition(LinkMessage, frozen=True):
+    """Whether the agent takes tasks; one that has just registered does until it says otherwise."""
+
+    accepts_tasks: bool
+    reason: str  # why not, for logs
+
+
 FromAgent = (
     Hello
     | Register
@@ -112,6 +134,7 @@ FromAgent = (
     | ExecutorExited
     | Pong
     | Unregister
+    | Condition
 )
 
 
@@ -123,6 +146,7 @@ class Registered(LinkMessage, frozen=True):
 
     agent_id: str
     ping_timeout_ms: Int64  # without a ping for this long, the agent connects anew
+    epoch: Int64 = 0  # in which the master leads; 0: it does not say
 
 
 class RunTasks(LinkMessage, frozen=True):
@@ -208,6 +232,30 @@ _ENCODER = msgspec.msgpack.Encoder()
 _FROM_AGENT: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
 _FROM_MASTER: msgspec.msgpack.Decoder[FromMaster] = msgspec.msgpack.Decoder(FromMaster)
 _LENGTH = struct.Struct(">I")
+
+
+def hello() -> Hello:
+    """Our greeting."""
+    return Hello(PROTOCOL_OLDEST, tepui.__version__, PROTOCOL)
+
+
+def common_protocol(theirs: Hello) -> int | None:
+    """The newest that both speak; None: there is none, see `no_common_protocol`."""
+    newest = min(max(theirs.oldest, theirs.newest), PROTOCOL)
+    return newest if newest >= max(theirs.oldest, PROTOCOL_OLDEST) else None
+
+
+def no_common_protocol(theirs: Hello, they: str, we: str) -> str:
+    """Who speaks what, for both sides' logs."""
+    return (
+        f"the {they}, version '{theirs.version[:SAID_CHARS_MAX]}', speaks link protocol"
+        f" {_range(theirs.oldest, max(theirs.oldest, theirs.newest))},"
+        f" this {we}, version '{tepui.__version__}', {_range(PROTOCOL_OLDEST, PROTOCOL)}"
+    )
+
+
+def _range(oldest: int, newest: int) -> str:
+    return str(oldest) if oldest == newest else f"{oldest} to {newest}"
 
 
 def frame(message: LinkMessage) -> bytes:

@@ -577,10 +577,12 @@ def test_the_flag_says_how_long_an_executor_may_take() -> None:
 
 def test_an_executor_that_never_subscribed_gets_its_tasks_from_the_next_agent() -> None:
     agent = Agent()
-    name = launched(agent, own_task("t"), own_task("u"))
+    name = launched(agent, own_task("u"), own_task("t"))
     agent.restart(left(name))
     done = back(agent) + agent.put(subscribe())
     assert kinds(done) == [Kind.SUBSCRIBED, Kind.LAUNCH, Kind.LAUNCH]
+    launches = [event.launch for event in executor_events(done) if event.launch is not None]
+    assert [launch.task.task_id.value for launch in launches] == ["u", "t"]  # as they came
     assert statuses(done) == []
 
 

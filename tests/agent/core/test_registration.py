@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec import structs
 
 from tepui.agent.core import events
 from tepui.agent.core.actions import AdoptId, CloseLink
 from tepui.agent.core.registration import REGISTRATION_MS
+from tepui.agent.core.saved import Save, SavedAgent
+from tepui.agent.core.step import step
 from tepui.wire import link, mesos
 from tests.agent.core.cluster import (
     FRAMEWORK,
     PING_TIMEOUT_MS,
     Agent,
     executor_info,
+    only,
     run_tasks,
     task_info,
 )
@@ -49,6 +53,60 @@ def test_the_shell_is_told_of_every_registration() -> None:
     agent.put(events.LinkLost())
     agent.put(events.LinkOpened())
     assert agent.hear(link.Registered("A", PING_TIMEOUT_MS)) == [AdoptId("A")]
+
+
+def test_a_leader_of_a_lesser_epoch_is_refused_and_nothing_has_changed() -> None:
+    agent = Agent()
+    agent.put(events.LinkLost(), events.LinkOpened())
+    assert agent.hear(link.Registered("A", PING_TIMEOUT_MS, 4)) == [AdoptId("A")]
+    agent.put(events.LinkLost(), events.LinkOpened())
+    before = dict(agent.disk)
+    closed = only(agent.hear(link.Registered("A", 1, 3)), CloseLink)
+    assert closed.reason.startswith("an old leader: its epoch is 3, epoch 4 has begun (")
+    assert "'/work_dir/meta'" in closed.reason
+    assert agent.disk == before
+    assert not agent.state.registered
+    assert agent.state.ping_timeout_ms == PING_TIMEOUT_MS
+    assert agent.advance(REGISTRATION_MS) == [OVERDUE]
+
+
+@pytest.mark.parametrize("epoch", [0, 4, 5])
+def test_a_leader_of_no_lesser_epoch_or_of_none_is_taken(epoch: int) -> None:
+    agent = Agent(registered=False)
+    agent.put(events.LinkOpened())
+    agent.hear(link.Registered("A", PING_TIMEOUT_MS, 4))
+    agent.put(events.LinkLost(), events.LinkOpened())
+    assert agent.hear(link.Registered("A", PING_TIMEOUT_MS, epoch)) == [AdoptId("A")]
+    assert agent.state.master_epoch == max(4, epoch)
+
+
+def test_the_epoch_is_durable_before_anything_leaves_and_outlives_the_agent() -> None:
+    agent = Agent(registered=False)
+    agent.put(events.LinkOpened())
+    effects = step(
+        agent.state,
+        [events.MasterSpoke(link.Registered("A", PING_TIMEOUT_MS, 4))],
+        agent.now_ms,
+    )
+    (record,) = effects.save
+    assert isinstance(record, Save)
+    assert isinstance(record.saved, SavedAgent)
+    assert record.saved.master_epoch == 4
+    agent.disk[record.key] = record.saved
+    agent.restart()
+    agent.put(events.LinkOpened())
+    agent.hear(link.Registered("A", PING_TIMEOUT_MS, 3))
+    assert not agent.state.registered
+
+
+def test_a_checkpoint_from_before_there_were_epochs_is_read() -> None:
+    agent = Agent()
+    written = msgspec.msgpack.decode(msgspec.msgpack.encode(agent.disk["agent"]))
+    del written["master_epoch"]
+    agent.disk["agent"] = msgspec.convert(written, SavedAgent)
+    agent.restart()
+    agent.put(events.LinkOpened())
+    assert AdoptId("A") in agent.hear(link.Registered("A", PING_TIMEOUT_MS, 1))
 
 
 @pytest.mark.parametrize(

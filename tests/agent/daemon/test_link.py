@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,29 @@ def test_an_agent_tries_again_until_it_is_understood() -> None:
         uplink.start()
         assert await heard.next() == LinkOpened()
         assert answers == [good]
+        await uplink.stop()
+        server.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("hello", "protocol"),
+    [
+        (link.Hello(1, "0.1.0"), 1),
+        (link.hello(), link.PROTOCOL),
+        (link.Hello(1, "future", link.PROTOCOL + 1), link.PROTOCOL),
+    ],
+)
+def test_the_core_knows_the_protocol_that_the_master_speaks(
+    hello: link.Hello, protocol: int
+) -> None:
+    async def scenario() -> None:
+        server = await answering([b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + link.frame(hello)])
+        heard = Heard()
+        uplink = MasterLink(f"127.0.0.1:{port_of(server)}", heard.put, 1)
+        uplink.start()
+        assert await heard.next() == LinkOpened(protocol)
         await uplink.stop()
         server.close()
 
@@ -270,5 +294,82 @@ def test_sigterm_ends_the_agent_and_tells_the_master(tmp_path: os.PathLike[str])
         async with asyncio.timeout(DEADLINE_S):
             await running
         await master.stop()
+
+    asyncio.run(scenario())
+
+
+class Told:
+    """A Finder that says what the test does."""
+
+    leader = "127.0.0.1:1"
+
+    def start(self, moved: Callable[[str], None]) -> None:
+        self.moved = moved
+
+    async def next(self) -> str:
+        return self.leader
+
+    async def stop(self) -> None:
+        pass
+
+
+def test_a_failure_is_not_waited_out_when_another_master_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(master_link, "RETRY_MIN_MS", 1_000 * DEADLINE_S * 4)
+
+    async def scenario() -> None:
+        told = Told()
+        monkeypatch.setattr(master_link, "finder", lambda master: told)
+        tries: asyncio.Queue[int] = asyncio.Queue()
+
+        async def refused(protocol: object, host: str, port: int) -> None:
+            tries.put_nowait(port)
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", refused)
+        uplink = MasterLink("zk://h/mesos", Heard().put, 1)
+        uplink.start()
+        async with asyncio.timeout(DEADLINE_S):
+            assert await tries.get() == 1
+            told.leader = "127.0.0.1:2"
+            told.moved(told.leader)
+            assert await tries.get() == 2
+        await uplink.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_master_that_does_not_answer_is_left_when_another_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CONNECT_MS", "GREETING_MS"):
+        monkeypatch.setattr(master_link, name, 1_000 * DEADLINE_S * 4)
+
+    async def scenario() -> None:
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked.set()
+            await reader.read()
+            writer.close()
+
+        asked = asyncio.Event()
+        frozen = await asyncio.start_server(hang, "127.0.0.1", 0)
+        master = FakeMaster()
+        await master.start()
+        told, heard = Told(), Heard()
+        told.leader = f"127.0.0.1:{port_of(frozen)}"
+        monkeypatch.setattr(master_link, "finder", lambda master: told)
+        uplink = MasterLink("zk://h/mesos", heard.put, 1)
+        uplink.start()
+        async with asyncio.timeout(DEADLINE_S):
+            await asked.wait()
+        told.leader = f"127.0.0.1:{master.port}"
+        told.moved(told.leader)
+        told.moved(told.leader)
+        assert await heard.next() == LinkOpened()
+        assert uplink.leader == told.leader
+        await uplink.stop()
+        await master.stop()
+        frozen.close()
 
     asyncio.run(scenario())

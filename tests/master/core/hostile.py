@@ -315,6 +315,8 @@ class Hostile:
             return link.ExecutorExited(framework_id, executor_id, -1, self._seldom())
         if kind < 0.6:
             return link.ExecutorMessage(framework_id, self._one(EXECUTOR_IDS), b"")
+        if kind < 0.62:
+            return link.Condition(not self._seldom(), "full")
         if kind < 0.87:
             return link.Pong(self._one((*[agent.ping_sequence] * 8, -1, 2**63)))
         if kind < 0.97:

@@ -74,7 +74,7 @@ def test_a_new_agent_at_an_address_replaces_the_one_that_was_there() -> None:
     events = owner.events()
     (status,) = [event.update.status for event in events if event.update is not None]
     assert (status.state, status.reason, status.message) == (
-        TaskState.TASK_GONE,
+        TaskState.TASK_LOST,
         Reason.REASON_AGENT_REMOVED,
         "Agent 127.0.0.1 removed: a new agent registered at the same address",
     )
@@ -139,21 +139,32 @@ def test_an_agent_that_can_not_be_true_is_cut_off(
     assert not world.state.agents
 
 
-def test_an_agent_of_another_protocol_is_sent_away_and_not_heard_any_more() -> None:
+def test_an_agent_of_a_newer_protocol_only_is_cut_off_and_not_heard_any_more() -> None:
     world = World()
     effects = world.put(
-        LinkReceived(NEW, link.Hello(99, "9.9")),
+        LinkReceived(NEW, link.Hello(98, "9.9", 99)),
         LinkReceived(NEW, link.Register(INFO, "9.9", ADDRESS)),
     )
-    text = f"this master speaks link protocol {link.PROTOCOL}, not 99"
+    reason = link.no_common_protocol(link.Hello(98, "9.9", 99), "agent", "master")
     assert effects.then == [
-        SendToAgent(NEW, link.Shutdown(text)),
-        Note("agent_refused", (("link", str(NEW)), ("reason", text))),
+        Note("agent_cut_off", (("link", str(NEW)), ("reason", reason))),
         CloseLink(NEW),
     ]
     assert not world.state.agents
     world.put(LinkClosed(NEW))
     assert not world.state.closing_links
+
+
+def test_an_agent_of_the_protocol_before_is_heard_and_noted() -> None:
+    world = World()
+    assert world.put(LinkReceived(NEW, link.Hello(1, "0.1.0"))).then == [
+        Note(
+            "agent_of_an_older_protocol",
+            (("link", str(NEW)), ("protocol", "1"), ("version", "0.1.0")),
+        )
+    ]
+    world.put(LinkReceived(NEW, link.Register(INFO, "0.1.0", ADDRESS)))
+    assert len(world.state.agents) == 1
 
 
 @pytest.mark.parametrize(
@@ -274,19 +285,27 @@ def test_an_agent_that_unregisters_takes_its_tasks_along() -> None:
         (event.update.status.state, event.update.status.message)
         for event in events
         if event.update is not None
-    ] == [(TaskState.TASK_GONE, "Agent 127.0.0.1 removed: the agent unregistered")]
+    ] == [(TaskState.TASK_LOST, "Agent 127.0.0.1 removed: the agent unregistered")]
     assert not world.state.agents
     assert not owner.framework.tasks
 
 
-def test_an_agent_that_was_removed_is_shut_down_when_it_is_back() -> None:
-    world, agent, _ = with_task()
+def test_an_agent_that_was_removed_is_taken_in_again_as_nobody_expected_it() -> None:
+    world, agent, owner = with_task()
     info = world.state.agents[agent.id].info
     agent.say(link.Unregister())
-    message = link.Reregister(info, "1.0.0", ADDRESS, frameworks=(), executors=(), tasks=())
+    owner.events()
+    message = link.Reregister(
+        info, "1.0.0", ADDRESS, (owner.framework.info,), (), (_reported(owner, agent),)
+    )
     effects = world.put(LinkReceived(NEW, message))
-    assert SendToAgent(NEW, link.Shutdown("Agent has been removed")) in effects.then
-    assert effects.then[-1] == CloseLink(NEW)
+    assert effects.save == [AgentAdmitted(info)]
+    (status,) = owner.updates()
+    assert (status.state, status.reason, status.message) == (
+        TaskState.TASK_RUNNING,
+        Reason.REASON_AGENT_REREGISTERED,
+        "Unknown agent reregistered",
+    )
 
 
 def mark_gone(world: World, agent_id: str) -> None:

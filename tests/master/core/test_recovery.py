@@ -11,6 +11,8 @@ from tepui.master.core.actions import (
     AgentGone,
     AgentRemoved,
     AgentUnreachable,
+    Effects,
+    EpochBegan,
     SendToAgent,
     WeightSet,
 )
@@ -18,6 +20,7 @@ from tepui.master.core.events import LinkId, LinkOpened, LinkReceived
 from tepui.master.core.recovery import recover
 from tepui.master.core.registry import Registered, entry, key_of_agent
 from tepui.master.core.settings import Settings
+from tepui.master.core.state import ids_given, new
 from tepui.wire import link, master, mesos, scheduler
 from tepui.wire.mesos import TaskState
 from tests.master.world import START_MS, Scheduler, World, wire_resources
@@ -39,10 +42,10 @@ def recovered(*registered: Registered, settings: Settings | None = None) -> Worl
     return world
 
 
-def come_back(world: World, agent_id: str, link_id: LinkId = FIRST) -> None:
+def come_back(world: World, agent_id: str, link_id: LinkId = FIRST) -> Effects:
     message = link.Reregister(info_of(agent_id), "1.0.0", "127.0.0.1:5051", (), (), ())
     world.put(LinkOpened(link_id, "127.0.0.1"))
-    world.put(LinkReceived(link_id, message))
+    return world.put(LinkReceived(link_id, message))
 
 
 def reconciled(owner: Scheduler, agent_id: str | None) -> list[TaskState]:
@@ -171,6 +174,30 @@ def test_agents_that_are_away_for_two_weeks_are_forgotten() -> None:
     assert world.saved[2:] == [AgentRemoved("young")]
 
 
+def test_each_epoch_is_greater_than_the_last_and_saved_before_anything_else() -> None:
+    world = World()
+    future = world.now_ms // 1000 + 5
+    effects = recover(world.state, [EpochBegan(future)], world.now_ms)
+    assert effects.save == [EpochBegan(future + 1)]
+    assert effects.then == []
+    assert world.state.epoch == future + 1
+
+
+@pytest.mark.parametrize("registered", [(), (EpochBegan(7),)])
+def test_who_finds_no_greater_epoch_takes_the_time_in_seconds(
+    registered: tuple[Registered, ...],
+) -> None:
+    world = World()
+    effects = recover(world.state, registered, 1_700_000_000_999)
+    assert effects.save == [EpochBegan(1_700_000_000)]
+
+
+def test_agents_are_told_the_epoch_when_they_register() -> None:
+    world = recovered(AgentAdmitted(info_of("a")), EpochBegan(START_MS))
+    effects = come_back(world, "a")
+    assert SendToAgent(FIRST, link.Registered("a", 75_000, START_MS + 1)) in effects.then
+
+
 @pytest.mark.parametrize("agent_id", ["a", "a b/c", "ü", "."])
 def test_each_agent_has_an_object_of_its_own(agent_id: str) -> None:
     record = AgentAdmitted(info_of(agent_id))
@@ -178,3 +205,18 @@ def test_each_agent_has_an_object_of_its_own(agent_id: str) -> None:
     assert (key, registered) == (key_of_agent(agent_id), record)
     assert entry(AgentRemoved(agent_id)) == (key, None)
     assert key.count("/") == 1
+
+
+def test_the_epoch_is_one_object() -> None:
+    assert entry(EpochBegan(3)) == ("epoch", EpochBegan(3))
+
+
+def test_a_master_that_leads_again_gives_no_id_a_second_time() -> None:
+    before = World()
+    agent, owner = before.add_agent(), before.subscribe()
+    assert before.state.offers_made > 0
+    world = World()
+    world.state = new(before.state.info, now_ms=0, seed=b"again", given=ids_given(before.state))
+    assert world.add_agent().id != agent.id
+    assert world.subscribe().framework_id != owner.framework_id
+    assert not before.state.offers.keys() & world.state.offers.keys()

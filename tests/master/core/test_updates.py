@@ -108,6 +108,27 @@ def test_a_task_whose_end_was_acknowledged_while_its_agent_was_away_is_over() ->
     assert [task.id for task in owner.framework.completed_tasks] == ["t1"]
 
 
+def test_a_task_whose_end_was_acknowledged_is_over_also_if_its_agent_started_anew() -> None:
+    _, agent, owner = running()
+    status = agent.update(owner, "t1", TaskState.TASK_FINISHED, acknowledged=False)
+    agent.disconnect()
+    acknowledge(owner, agent.id, status.uuid)
+    owner.events()
+    ended = reported(  # it does not know that it has sent the end, for that is not saved
+        owner,
+        "t1",
+        TaskState.TASK_FINISHED,
+        status_update_state=TaskState.TASK_RUNNING,
+        statuses=(status,),
+    )
+    agent.reregister(ended, frameworks=[owner.framework.info])
+    agent.told()
+    agent.say(link.StatusUpdated(owner.framework_id, status, TaskState.TASK_FINISHED))
+    assert agent.told() == [link.AcknowledgeUpdate(owner.framework_id, "t1", status.uuid or b"")]
+    assert owner.updates() == []
+    assert not owner.framework.tasks
+
+
 def test_a_task_that_ended_out_of_sight_is_history_once_its_end_was_acknowledged() -> None:
     world, agent, owner = running()
     status = agent.update(owner, "t1", TaskState.TASK_FINISHED, acknowledged=False)

@@ -20,6 +20,8 @@ class Event(Struct, frozen=True, tag=True):
 class LinkOpened(Event, frozen=True):
     """The greeting is done; the agent may register."""
 
+    protocol: int = link.PROTOCOL  # that both sides speak
+
 
 class LinkLost(Event, frozen=True):
     """The connection to the master is gone."""
@@ -32,6 +34,13 @@ class MasterSpoke(Event, frozen=True):
 
 
 # Sandboxes and containers
+
+
+class DiskMeasured(Event, frozen=True):
+    """So much of the disk of the work_dir may be used, and so much of that is free."""
+
+    capacity_bytes: int
+    free_bytes: int
 
 
 class SandboxStage(StrEnum):

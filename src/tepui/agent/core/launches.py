@@ -5,7 +5,7 @@ Source: Mesos slave.cpp (run, executorLaunched, executorTerminated); recorded an
 
 from __future__ import annotations
 
-from tepui.agent.core import commands, executors, lives, updates
+from tepui.agent.core import commands, disk, executors, lives, updates
 from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import (
     ContainerExited,
@@ -36,7 +36,9 @@ def run_tasks(state: State, message: link.RunTasks, now_ms: int, step: Effects) 
     group = message.group or (
         message.executor is not None and message.executor.type is mesos.ExecutorInfo.Type.DEFAULT
     )
-    if group:
+    if state.disk_full is not None:
+        disk.refuse(state, framework, message, now_ms, step)
+    elif group:
         _refuse_group(state, framework, message, now_ms, step)
     elif message.executor is not None:
         executors.run_tasks(state, framework, message, now_ms, step)

@@ -124,7 +124,8 @@ def add_refused_task(
     state: State, framework: Framework, info: mesos.TaskInfo, executor_id: str
 ) -> Task:
     """The task is here, and no executor has it: what has become of it is to be said."""
-    task = Task(info, executor_id)
+    task = Task(info, executor_id, state.tasks_begun)
+    state.tasks_begun += 1
     framework.tasks[task.id] = task
     saved.task_added(state, framework, task)
     return task

@@ -25,7 +25,7 @@ def metrics_of(state: State, now_ms: int) -> dict[str, float]:
         "gc/path_removals_pending": len(state.sandboxes),
         "gc/path_removals_succeeded": counters.sandboxes_removed,
         "slave/container_launch_errors": counters.container_launch_errors,
-        "slave/executor_directory_max_allowed_age_secs": state.settings.gc_delay_ms / 1000,
+        "slave/executor_directory_max_allowed_age_secs": _sandbox_age_ms(state) / 1000,
         "slave/executors_preempted": 0,
         "slave/executors_terminated": counters.executors_terminated,
         "slave/frameworks_active": len(state.frameworks),
@@ -39,6 +39,10 @@ def metrics_of(state: State, now_ms: int) -> dict[str, float]:
     }
     floats = {name: float(value) for name, value in values.items()}
     return floats | _executors(state) | _tasks(state) | _resources(state)
+
+
+def _sandbox_age_ms(state: State) -> int:
+    return state.settings.gc_delay_ms if state.sandbox_age_ms is None else state.sandbox_age_ms
 
 
 def _executors(state: State) -> dict[str, float]:

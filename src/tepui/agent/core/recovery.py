@@ -103,12 +103,13 @@ def _load(state: State, objects: Mapping[str, Saved]) -> None:
     if not isinstance(agent, SavedAgent):
         return
     state.info = structs.replace(state.info, id=agent.info.id)
+    state.master_epoch = agent.master_epoch
     for one in _of(objects, SavedFramework):
         if one.info.id is not None:
             state.frameworks[one.info.id.value] = Framework(one.info, ending=one.ending)
     for saved_executor in _of(objects, SavedExecutor):
         _load_executor(state, saved_executor)
-    for task in _of(objects, SavedTask):
+    for task in sorted(_of(objects, SavedTask), key=lambda task: task.number):
         _load_task(state, task)
     for update in sorted(_of(objects, SavedUpdate), key=lambda update: update.number):
         _load_update(state, update)
@@ -156,7 +157,8 @@ def _load_task(state: State, found: SavedTask) -> None:
     framework = state.frameworks.get(found.framework_id)
     if framework is None:
         return
-    task = Task(found.info, found.executor_id)
+    task = Task(found.info, found.executor_id, found.number)
+    state.tasks_begun = max(state.tasks_begun, found.number + 1)
     framework.tasks[task.id] = task
     executor = framework.executors.get(task.executor_id)
     if executor is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import msgpack, structs
 
-from tepui.agent.core import frameworks, kills, launches, lives, saved, updates
+from tepui.agent.core import disk, frameworks, kills, launches, lives, saved, updates
 from tepui.agent.core.actions import AdoptId, CloseLink
 from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import (
@@ -32,6 +32,7 @@ REGISTRATION_MS = 30_000  # from our registration to the master's answer; Mesos 
 def link_opened(state: State, event: LinkOpened, now_ms: int, step: Effects) -> None:
     """The agent has asked to be registered."""
     state.linked = True
+    state.protocol = event.protocol
     send(step, _registration(state))
     _expect_no_registration(state)
     overdue_ms = now_ms + REGISTRATION_MS
@@ -74,6 +75,13 @@ def registration_overdue(
 
 
 def _registered(state: State, message: link.Registered, now_ms: int, step: Effects) -> None:
+    """The agent is the master's, unless another has begun to lead since this one did.
+
+    So nothing else that a master sends needs to name its epoch: it comes on the same link.
+    """
+    if 0 != message.epoch < state.master_epoch:
+        step.then.append(CloseLink(_old_leader(state, message.epoch)))
+        return
     _expect_no_registration(state)
     if state.info.id is None:
         state.info = structs.replace(state.info, id=mesos.AgentID(message.agent_id))
@@ -81,11 +89,24 @@ def _registered(state: State, message: link.Registered, now_ms: int, step: Effec
     elif state.info.id.value != message.agent_id:
         stop(state, f"the master calls this agent {message.agent_id}", now_ms, step)
         return
+    if message.epoch > state.master_epoch:
+        state.master_epoch = message.epoch
+        saved.agent_changed(state)
     step.then.append(AdoptId(message.agent_id))
     state.registered = True
     state.ping_timeout_ms = message.ping_timeout_ms
     _expect_ping(state, now_ms)
+    if state.disk_full is not None:
+        disk.tell(state, step)
     updates.forward_all(state, now_ms, step)
+
+
+def _old_leader(state: State, epoch: int) -> str:
+    return (
+        f"an old leader: its epoch is {epoch}, epoch {state.master_epoch} has begun (epochs are"
+        " times in seconds at least: if no other master leads, set its clock, or remove"
+        f" '{state.settings.work_dir}/meta' to start as a new agent, which ends its tasks)"
+    )
 
 
 def _pinged(state: State, message: link.Ping, now_ms: int, step: Effects) -> None:

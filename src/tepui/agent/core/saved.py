@@ -34,6 +34,7 @@ class SavedAgent(Struct, frozen=True, tag="agent"):
     info: mesos.AgentInfo
     boot_id: str  # of the machine that it was on
     format: int = FORMAT
+    master_epoch: int = 0  # the greatest that it has seen
 
 
 class SavedFramework(Struct, frozen=True, tag="framework"):
@@ -74,6 +75,7 @@ class SavedTask(Struct, frozen=True, tag="task"):
     framework_id: str
     executor_id: str
     info: mesos.TaskInfo
+    number: int = 0  # tasks come back in the order in which they came
 
 
 class SavedUpdate(Struct, frozen=True, tag="update"):
@@ -105,7 +107,7 @@ class Save(Record, frozen=True):
 
 
 def agent_changed(state: State) -> None:
-    """The agent has an id, or another description."""
+    """The agent has an id, or has seen another epoch."""
     state.unsaved[AGENT] = _agent_form(state)
 
 
@@ -251,7 +253,7 @@ def _form(state: State, what: object) -> Saved | None:
 
 
 def _agent_form(state: State) -> SavedAgent:
-    return SavedAgent(state.info, state.settings.boot_id)
+    return SavedAgent(state.info, state.settings.boot_id, master_epoch=state.master_epoch)
 
 
 def _framework_form(framework: Framework) -> SavedFramework:
@@ -286,7 +288,7 @@ def _command_form(command: Command | None) -> SavedCommand | None:
 
 
 def _task_form(framework: Framework, task: Task) -> SavedTask:
-    return SavedTask(framework.id, task.executor_id, task.info)
+    return SavedTask(framework.id, task.executor_id, task.info, task.number)
 
 
 def _updates(framework: Framework, task: Task) -> Iterator[SavedUpdate]:

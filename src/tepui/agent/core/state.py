@@ -18,7 +18,7 @@ from tepui.agent.core.actions import Limits
 from tepui.agent.core.events import Event
 from tepui.base.ids import Uuids
 from tepui.base.timers import Timers
-from tepui.wire import mesos
+from tepui.wire import link, mesos
 
 COMPLETED_FRAMEWORKS_MAX = 50  # Mesos: slave/constants.hpp
 COMPLETED_TASKS_PER_EXECUTOR_MAX = 200  # Mesos: slave/constants.hpp
@@ -46,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     recovery_timeout_ms: int = 900_000
     heartbeat_ms: int = 30_000
     gc_delay_ms: int = 604_800_000
+    gc_disk_headroom: float = 0.1  # of the disk, which shall stay free; Mesos: slave/flags.cpp
     completed_executors_max: int = 150  # of one framework
     linger_ms: int = 1_000  # a finished command stays visible; some clients poll for it
 
@@ -66,6 +67,7 @@ class Task(Struct):
 
     info: mesos.TaskInfo
     executor_id: str
+    number: int  # in the order in which tasks came
     state: mesos.TaskState = mesos.TaskState.TASK_STAGING
     statuses: list[mesos.TaskStatus] = field(default_factory=list)
     pending: deque[mesos.TaskStatus] = field(default_factory=deque)
@@ -208,18 +210,24 @@ class State(Struct):
     started_ms: int
     timers: Timers[Event] = field(default_factory=Timers)
     linked: bool = False  # the master hears us
+    protocol: int = link.PROTOCOL  # of the link that is open, or was last
     registered: bool = False  # over the link that is open now
     ping_timeout_ms: int = 0
     ping_timer: int | None = None
     registration_timer: int | None = None  # while the master has not answered
+    master_epoch: int = 0  # the greatest in which a master has led that has taken the agent
     frameworks: dict[str, Framework] = field(default_factory=dict)
+    tasks_begun: int = 0  # the number of the next
     completed_frameworks: deque[Framework] = field(default_factory=deque)
     containers: dict[str, Executor] = field(default_factory=dict)  # until they are gone
     connections: dict[int, str] = field(default_factory=dict)  # of executors, to their containers
     checks: dict[int, tuple[str, str, bool]] = field(default_factory=dict)  # as CheckDue
     next_check_id: int = 1
     unsaved: dict[str, Struct | None] = field(default_factory=dict)  # by key; see saved.py
-    sandboxes: deque[str] = field(default_factory=deque)  # to be removed, the oldest first
+    # Directories that will be removed, and since when; the oldest first.
+    sandboxes: deque[tuple[str, int]] = field(default_factory=deque)
+    sandbox_age_ms: int | None = None  # that is allowed by how full the disk is
+    disk_full: str | None = None  # why no tasks are taken
     counters: Counters = field(default_factory=Counters)
     stopping: str | None = None  # why the agent ends
     ended: bool = False  # the shell was told to end

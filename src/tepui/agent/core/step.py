@@ -7,6 +7,7 @@ from typing import Any
 
 from tepui.agent.core import (
     checks,
+    disk,
     events,
     executors,
     gc,
@@ -27,6 +28,7 @@ HANDLERS: dict[type[events.Event], Callable[[State, Any, int, Effects], None]] =
     events.LinkOpened: registration.link_opened,
     events.LinkLost: registration.link_lost,
     events.MasterSpoke: registration.master_spoke,
+    events.DiskMeasured: disk.disk_measured,
     events.SandboxPrepared: launches.sandbox_prepared,
     events.SandboxFailed: launches.sandbox_failed,
     events.ContainerStarted: launches.container_started,

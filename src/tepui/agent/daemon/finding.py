@@ -11,7 +11,7 @@ from typing import Protocol
 from tepui.base.addresses import address_of
 from tepui.election.detect import Watch, watch_leader
 from tepui.election.election import Following
-from tepui.election.info import read_info
+from tepui.election.info import leader_address
 from tepui.zookeeper.session import TIMEOUT_MS, ZooKeeperSession
 from tepui.zookeeper.url import SCHEME, ZkUrl, parse_zk_url
 
@@ -84,7 +84,7 @@ class InZooKeeper:
 
     def _told(self, told: Following) -> None:
         """Without a leader, or without ZooKeeper, the link to the last one is kept."""
-        before, self._leader = self._leader, _address_in(told.leader)
+        before, self._leader = self._leader, leader_address(told.leader)
         log.info("leader_detected master=%s", self._leader)
         if self._leader is not None:
             self._known.set()
@@ -103,13 +103,3 @@ def finder(master: str) -> Finder:
     for one in masters:
         address_of(one, "master")
     return Addresses(masters)
-
-
-def _address_in(leader: bytes | None) -> str | None:
-    info = read_info(leader)
-    if info is None:
-        return None
-    host = (info.address.ip if info.address is not None else None) or info.hostname
-    if host is None:
-        return None
-    return f"[{host}]:{info.port}" if ":" in host else f"{host}:{info.port}"

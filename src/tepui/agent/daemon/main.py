@@ -22,6 +22,7 @@ from tepui.agent.core.state import State
 from tepui.agent.core.step import step
 from tepui.agent.daemon.checkpoint import Checkpoint
 from tepui.agent.daemon.containers import Containers
+from tepui.agent.daemon.disk import Disk
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
 from tepui.agent.daemon.finding import finder
@@ -64,7 +65,11 @@ class AgentDaemon:
         self._listener = listen(options.ip, options.port)
         self.port: int = self._listener.getsockname()[1]
         self.state = _state_of(options, self.port, resources, attributes)
-        self._checkpoint = Checkpoint(SqliteStore(path), path, strict=options.strict)
+        self._disk = Disk(
+            options.work_dir, lambda event: self.loop.put(event), options.disk_watch_interval_ms
+        )
+        store = SqliteStore(path, self._disk.make_room)
+        self._checkpoint = Checkpoint(store, path, strict=options.strict)
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step,
             save=self._checkpoint.save,
@@ -114,6 +119,7 @@ class AgentDaemon:
         this agent can't be the one that was checkpointed. Whoever connects meanwhile waits.
         """
         try:
+            self._disk.prepare()
             await self._recover()
             await self._server.start()
         except BaseException:
@@ -124,6 +130,7 @@ class AgentDaemon:
         if capabilities.unenforced:
             log.warning("limits_unenforced reason=%s", capabilities.unenforced)
         self.loop.wake()
+        self._disk.start()
         if self._options.recover is Recover.CLEANUP:
             self.loop.put(StopAsked())
         else:
@@ -135,6 +142,7 @@ class AgentDaemon:
     async def stop(self, *, leaves_tasks: bool = False) -> None:
         """Close all connections, and end the tasks that are left, or leave them to the next agent."""
         await self._master.stop()
+        await self._disk.stop()
         self.loop.close()
         self._log_level.reset()
         await self._probing.close()

@@ -12,7 +12,6 @@ import logging
 import random
 from typing import Final
 
-import tepui
 from tepui.agent.core.events import LinkLost, LinkOpened, MasterSpoke
 from tepui.agent.daemon.finding import finder
 from tepui.agent.daemon.put import Put
@@ -58,6 +57,8 @@ class MasterLink:
         self._keeping: asyncio.Task[None] | None = None
         self.retry_ms = RETRY_MIN_MS  # how long, at most, the next failure waits
         self._is_registered = False  # over the link that is open
+        self._has_moved = asyncio.Event()  # while a failure is waited out
+        self._attempt: asyncio.Timeout | None = None  # while one is under way
         self.leader = master  # host:port of the master that was tried last
 
     def start(self) -> None:
@@ -93,8 +94,12 @@ class MasterLink:
     def _moved(self, leader: str) -> None:
         """Another master leads: whoever we are connected to has nothing to say any more."""
         self.retry_ms = RETRY_MIN_MS
+        self._has_moved.set()
         if leader != self.leader:
             self.close(f"the master {leader} leads")
+            if self._attempt is not None:  # a master that is frozen takes connections all the same
+                self._attempt.reschedule(0)
+                self._attempt = None
 
     async def _keep(self) -> None:
         while True:
@@ -112,15 +117,22 @@ class MasterLink:
                 await self._back_off()  # a master that refuses us is not asked hot
 
     async def _back_off(self) -> None:
-        await asyncio.sleep(random.uniform(self.retry_ms / 2, self.retry_ms) / 1000)
-        self.retry_ms = min(2 * self.retry_ms, RETRY_MAX_MS)
+        """Longer each time, but not while another master leads already."""
+        self._has_moved.clear()
+        try:
+            async with asyncio.timeout(random.uniform(self.retry_ms / 2, self.retry_ms) / 1000):
+                await self._has_moved.wait()
+        except TimeoutError:
+            self.retry_ms = min(2 * self.retry_ms, RETRY_MAX_MS)
+        else:
+            await asyncio.sleep(random.uniform(0, self._backoff_factor_ms) / 1000)
 
     async def _stay(self) -> None:
         """The link was open, and is lost again."""
         assert self._connection is not None, "connected before"
         self._is_registered = False
         log.info("link_opened master=%s", self.leader)
-        self._put(LinkOpened())
+        self._put(LinkOpened(self._connection.greeted.result()))
         await self._connection.over.wait()
         self._connection = None
         log.warning("link_lost master=%s", self.leader)
@@ -129,6 +141,13 @@ class MasterLink:
     async def _connect(self) -> None:
         """The link to the leading master is open and greeted."""
         address = self.leader = await self._finder.next()
+        try:
+            async with asyncio.timeout(None) as self._attempt:
+                await self._open(address)
+        finally:
+            self._attempt = None
+
+    async def _open(self, address: str) -> None:
         for _ in range(REDIRECTS_MAX):
             connection = Connection(address, self._put)
             try:
@@ -167,7 +186,8 @@ class Connection(asyncio.Protocol):
         self._is_upgraded = False
         self._reader = link.LinkReader()
         self._writer: LinkWriter | None = None
-        self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # What both speak, once the master has said what it does.
+        self.greeted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
 
     # asyncio.Protocol
@@ -227,9 +247,10 @@ class Connection(asyncio.Protocol):
             return
         if not isinstance(message, link.Hello):
             raise Refusal(f"the master began with {type(message).__name__}")
-        if message.protocol != link.PROTOCOL:
-            raise Refusal(f"the master speaks protocol {message.protocol}, not {link.PROTOCOL}")
-        self.greeted.set_result(None)
+        protocol = link.common_protocol(message)
+        if protocol is None:
+            raise Refusal(link.no_common_protocol(message, "master", "agent"))
+        self.greeted.set_result(protocol)
 
     def _read_head(self, data: bytes) -> bytes:
         """What follows the answer to the upgrade; nothing before it is whole."""
@@ -249,7 +270,7 @@ class Connection(asyncio.Protocol):
         if status != ["101"]:
             raise Refusal(f"the master answered '{lines[0]}'")
         self._is_upgraded = True
-        self.send(link.Hello(link.PROTOCOL, tepui.__version__))
+        self.send(link.hello())
         return rest
 
     def _fail(self, error: Exception) -> None:

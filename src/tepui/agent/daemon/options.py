@@ -49,6 +49,8 @@ class AgentOptions(Struct, frozen=True, kw_only=True):
     executor_shutdown_grace_period_ms: int = 5_000
     recovery_timeout_ms: int = 900_000
     gc_delay_ms: int = 604_800_000
+    gc_disk_headroom: float = 0.1
+    disk_watch_interval_ms: int = 10_000
     http_heartbeat_interval_ms: int = 30_000
     max_completed_executors_per_framework: int = 150
     fetch_timeout_ms: int = 600_000  # of all URIs of one container
@@ -74,6 +76,7 @@ def settings_of(options: AgentOptions, ip: str, port: int, hostname: str) -> Set
         recovery_timeout_ms=options.recovery_timeout_ms,
         heartbeat_ms=options.http_heartbeat_interval_ms,
         gc_delay_ms=options.gc_delay_ms,
+        gc_disk_headroom=options.gc_disk_headroom,
         completed_executors_max=options.max_completed_executors_per_framework,
     )
 

@@ -130,6 +130,14 @@ class WeightSet(Struct, frozen=True, tag=True):
     weight: float
 
 
-Record: TypeAlias = AgentAdmitted | AgentUnreachable | AgentRemoved | AgentGone | WeightSet
+class EpochBegan(Struct, frozen=True, tag=True):
+    """A master leads in this epoch, which is greater than all before."""
+
+    epoch: int
+
+
+Record: TypeAlias = (
+    AgentAdmitted | AgentUnreachable | AgentRemoved | AgentGone | WeightSet | EpochBegan
+)
 
 Effects: TypeAlias = Step[Record, Action]

@@ -1,15 +1,21 @@
 """What an agent that comes back runs, compared with what the master believes.
 
 Three cases: both know the task, only the master does (it never arrived: lost), only the agent
-does (it was unreachable, or this master is new: taken in again).
+does (it was unreachable, or this master is new: taken in again). Of an agent that nobody expected
+any more, schedulers are told how its tasks are.
+
+Source: Mesos master.cpp (__reregisterSlave, reconcileKnownSlave).
 """
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Final
+
 from msgspec.structs import replace
 
 from tepui.base.names import ExecutorId, FrameworkId, Role, TaskId
-from tepui.master.core import statuses, tasks
+from tepui.master.core import statuses, tasks, unreachable
 from tepui.master.core.actions import Effects, SendToAgent
 from tepui.master.core.frameworks import recover_framework
 from tepui.master.core.sharing import Wire, shared_resources, shared_statuses
@@ -22,11 +28,22 @@ from tepui.wire.states import TERMINAL_STATES
 Reason = mesos.TaskStatus.Reason
 TaskState = mesos.TaskState
 
+UNREACHABLE: Final = "Unreachable agent re-reregistered"  # both as Mesos writes them
+UNKNOWN: Final = "Unknown agent reregistered"
 
-def adopt(state: State, agent: Agent, message: link.Reregister, now_ms: int, step: Effects) -> None:
+
+def adopt(
+    state: State,
+    agent: Agent,
+    message: link.Reregister,
+    surprise: str | None,
+    now_ms: int,
+    step: Effects,
+) -> None:
     """Make the master's view of the agent what the agent says.
 
-    The caller tells the allocator afterwards, with `used_by`.
+    `surprise` is what schedulers are told of each task of an agent that was not expected. The
+    caller tells the allocator afterwards, with `used_by`.
     """
     _adopt_frameworks(state, agent, message, now_ms, step)
     _adopt_executors(state, agent, message, now_ms)
@@ -34,9 +51,10 @@ def adopt(state: State, agent: Agent, message: link.Reregister, now_ms: int, ste
         (FrameworkId(task.framework_id.value), TaskId(task.task_id.value)): task
         for task in message.tasks
     }
-    for key, task in list(agent.tasks.items()):
+    for key, unknown in list(agent.tasks.items()):
         if key not in reported:
-            _lose(state, task, now_ms, step)
+            _lose(state, unknown, now_ms, step)
+    taken_in: dict[FrameworkId, set[TaskId]] = {}
     for (framework_id, task_id), found in reported.items():
         framework = state.frameworks.get(framework_id)
         if framework is None:
@@ -44,8 +62,17 @@ def adopt(state: State, agent: Agent, message: link.Reregister, now_ms: int, ste
         known = agent.tasks.get((framework_id, task_id))
         if known is not None:
             tasks.change_state(state, known, found.state, now_ms)
-        else:
-            _take_in(state, framework, agent, found, now_ms, step)
+            continue
+        task = _take_in(state, framework, agent, found, step, was_away=surprise is not None)
+        if task is None:
+            continue
+        taken_in.setdefault(framework_id, set()).add(task_id)
+        if surprise is not None:
+            reason = Reason.REASON_AGENT_REREGISTERED
+            status = statuses.latest(task, task.state, reason, surprise, now_ms)
+            statuses.tell(framework, status, step)
+    for framework_id, task_ids in taken_in.items():
+        _remove_from_history(state.frameworks[framework_id], task_ids)
 
 
 def used_by(agent: Agent) -> dict[tuple[FrameworkId, Role], Resources]:
@@ -119,20 +146,24 @@ def _take_in(
     framework: Framework,
     agent: Agent,
     found: mesos.Task,
-    now_ms: int,
     step: Effects,
-) -> None:
+    *,
+    was_away: bool,
+) -> Task | None:
+    """The framework and the agent have the task, which is returned; None if it is not to be."""
     task_id = TaskId(found.task_id.value)
     if task_id in framework.tasks:
         # The id was used again elsewhere while this agent was away: what it has is killed.
         assert agent.link is not None
         step.then.append(SendToAgent(agent.link, link.KillTask(framework.id, task_id, None)))
-        return
+        return None
     role = _role_of(found.resources, framework)
     wire, resources = shared_resources(found.resources)
     info = _info_of(found, agent, wire)
     found = replace(found, statuses=shared_statuses(found.statuses, info))
-    unreachable = framework.unreachable_tasks.pop(task_id, None)
+    elsewhere = framework.unreachable_tasks.get(task_id)
+    if elsewhere is not None:
+        unreachable.discard(state, elsewhere)  # it was to be there, and is here
     task = Task(
         id=task_id,
         framework_id=framework.id,
@@ -147,15 +178,18 @@ def _take_in(
         forwarded=found.status_update_state or TaskState.TASK_STAGING,
     )
     if _is_over(agent, found):
-        if unreachable is not None:
+        if was_away:
             tasks.add_to_history(state, framework, task)
-        return
+        return None
     tasks.add_task(state, framework, agent, task, step)
-    if unreachable is not None and not task.terminal:
-        status = statuses.latest(
-            task, Reason.REASON_AGENT_REREGISTERED, "Unreachable agent re-reregistered", now_ms
-        )
-        statuses.tell(framework, status, step)
+    return task
+
+
+def _remove_from_history(framework: Framework, task_ids: set[TaskId]) -> None:
+    """These have not ended after all (Mesos: MESOS-9940)."""
+    if any(task.id in task_ids for task in framework.completed_tasks):
+        kept = [task for task in framework.completed_tasks if task.id not in task_ids]
+        framework.completed_tasks = deque(kept)
 
 
 def _is_over(agent: Agent, found: mesos.Task) -> bool:

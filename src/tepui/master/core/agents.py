@@ -9,14 +9,15 @@ from msgspec.structs import replace
 
 from tepui.allocator import AgentTerms
 from tepui.base.names import AgentId, ExecutorId, FrameworkId, TaskId
-from tepui.master.core import caps, offers
-from tepui.master.core.actions import AgentAdmitted, Effects, SendToAgent
+from tepui.master.core import adoption, caps, offers, unreachable
+from tepui.master.core.actions import AgentAdmitted, Effects, Note, SendToAgent
 from tepui.master.core.adoption import adopt, used_by
 from tepui.master.core.departures import (
     REGISTERED,
     UNREGISTERED,
     close_link,
     cut_off,
+    keeps_answering,
     mark_unreachable,
     must_wait,
     remove_agent,
@@ -31,7 +32,7 @@ from tepui.master.core.events import (
     RegistrationDue,
 )
 from tepui.master.core.publish import publish_agent_added
-from tepui.master.core.state import Agent, State
+from tepui.master.core.state import AbsentAgent, Agent, State
 from tepui.master.core.updates import executor_exited, executor_message, status_updated
 from tepui.master.core.validation.agent import Claim, register_error, reregister_error
 from tepui.resources import Resources
@@ -59,11 +60,8 @@ def link_received(state: State, event: LinkReceived, now_ms: int, step: Effects)
     if event.link in state.closing_links:
         return  # what was under way when it was told to close
     match event.message:
-        case link.Hello(protocol=link.PROTOCOL):
-            return
-        case link.Hello(protocol=protocol):
-            text = f"this master speaks link protocol {link.PROTOCOL}, not {protocol}"
-            send_away(state, event.link, text, step)
+        case link.Hello() as hello:
+            _greeted(state, event.link, hello, step)
             return
         case link.Register():
             _register(state, event.link, event.message, now_ms, step)
@@ -85,9 +83,11 @@ def link_received(state: State, event: LinkReceived, now_ms: int, step: Effects)
         case link.ExecutorExited() as message:
             executor_exited(state, agent, message, now_ms, step)
         case link.Pong() as message:
-            _ponged(agent, message)
+            _ponged(state, agent, message)
         case link.Unregister():
             remove_agent(state, agent, "the agent unregistered", UNREGISTERED, now_ms, step)
+        case link.Condition() as message:
+            _condition_told(state, agent, message, now_ms, step)
 
 
 def link_closed(state: State, event: LinkClosed, now_ms: int, step: Effects) -> None:
@@ -109,21 +109,64 @@ def link_closed(state: State, event: LinkClosed, now_ms: int, step: Effects) -> 
 
 
 def ping_due(state: State, event: PingDue, now_ms: int, step: Effects) -> None:
-    """Ping the agent; one that has missed too many is marked unreachable."""
+    """Ping the agent; one that has missed too many is marked unreachable.
+
+    While that must wait for the rate limit, pings go on, and an answer calls it off.
+    """
     agent = state.agents[event.agent_id]
     if agent.pings_missed >= state.settings.max_agent_ping_timeouts:
-        if must_wait(state, now_ms):
-            agent.ping_timer = state.timers.set(state.next_removal_ms, PingDue(agent.id))
-        else:
+        if not agent.is_overdue:
+            agent.is_overdue = True
+            state.counters.add("slave_unreachable_scheduled")
+        if not must_wait(state, now_ms):
             mark_unreachable(state, agent, now_ms, step)
-        return
+            return
+    if now_ms >= agent.next_ping_ms:
+        _ping(state, agent, now_ms, step)
+    _await_ping(state, agent)
+
+
+def _ping(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
+    agent.next_ping_ms = now_ms + state.settings.agent_ping_timeout_ms
     agent.pings_missed += 1
     agent.ping_sequence += 1
     agent.acknowledged_before |= agent.acknowledged
     agent.acknowledged.clear()
     if agent.link is not None:
         step.then.append(SendToAgent(agent.link, link.Ping(agent.ping_sequence)))
-    _set_ping(state, agent, now_ms)
+
+
+def _greeted(state: State, link_id: LinkId, hello: link.Hello, step: Effects) -> None:
+    """Its tasks run on if it speaks no protocol of ours: it may find another master."""
+    protocol = link.common_protocol(hello)
+    if protocol is None:
+        reason = link.no_common_protocol(hello, "agent", "master")
+        cut_off(state, link_id, reason, step)
+    elif protocol != link.PROTOCOL:
+        fields = (
+            ("link", str(link_id)),
+            ("protocol", str(protocol)),
+            ("version", hello.version[: link.SAID_CHARS_MAX]),
+        )
+        step.then.append(Note("agent_of_an_older_protocol", fields))
+
+
+def _condition_told(
+    state: State, agent: Agent, message: link.Condition, now_ms: int, step: Effects
+) -> None:
+    """It is offered if it takes tasks and the operator has not deactivated it."""
+    if message.accepts_tasks == agent.accepts_tasks:
+        return
+    agent.accepts_tasks = message.accepts_tasks
+    text = "agent_accepts_tasks" if message.accepts_tasks else "agent_accepts_no_tasks"
+    reason = message.reason[: link.SAID_CHARS_MAX]
+    step.then.append(Note(text, (("agent", agent.id), ("reason", reason))))
+    if agent.active:
+        state.allocator.activate_agent(agent.id)
+    else:
+        state.allocator.deactivate_agent(agent.id)
+        for offer in list(agent.offers.values()):
+            offers.rescind(state, offer, now_ms, step)
 
 
 def _register(
@@ -168,20 +211,15 @@ def _reregister(
     if agent_id in state.gone_agents:
         send_away(state, link_id, "Agent has been marked gone", step)
         return
-    if agent_id in state.removed_agents:
-        send_away(state, link_id, "Agent has been removed", step)
-        return
     if _exceeds_limits(state, link_id, message, step):
         return
     state.counters.add("slave_reregistrations")
     known = state.agents.get(agent_id)
     recovered = state.recovered_agents.pop(agent_id, None)
+    surprise = None
     if known is None:
         agent = _add(state, link_id, message, now_ms)
-        absent = recovered or state.unreachable_agents.pop(agent_id, None)
-        if absent is not None:
-            agent.acknowledged = absent.acknowledged
-            agent.deactivated = absent.deactivated
+        surprise = _was_absent(state, agent, recovered)
     else:
         agent = known
         _relink(state, agent, link_id, now_ms, step)
@@ -190,7 +228,7 @@ def _reregister(
         step.save.append(AgentAdmitted(message.info, agent.deactivated))
     agent.reregistered_ms = now_ms
     _welcome(state, link_id, agent_id, step)
-    adopt(state, agent, message, now_ms, step)
+    adopt(state, agent, message, surprise, now_ms, step)
     if known is not None:
         state.allocator.remove_agent(agent_id)
         _describe(agent, message)
@@ -198,6 +236,26 @@ def _reregister(
     _repeat_kills(agent, link_id, step)
     if known is None:
         publish_agent_added(state, agent, step)
+
+
+def _was_absent(state: State, agent: Agent, recovered: AbsentAgent | None) -> str | None:
+    """What is remembered of it holds again.
+
+    Returns what its frameworks are told of its tasks; None of an agent that was expected, for of
+    those nothing was said before (Mesos: master.cpp __reregisterSlave).
+    """
+    state.removed_agents.pop(agent.id, None)
+    if recovered is not None and state.is_recovery_over:
+        state.counters.add("slave_unreachable_canceled")
+    was_unreachable = state.unreachable_agents.pop(agent.id, None)
+    absent = recovered or was_unreachable
+    if absent is not None:
+        unreachable.discard_all(state, absent)
+        agent.acknowledged = absent.acknowledged
+        agent.deactivated = absent.deactivated
+    if recovered is not None:
+        return None
+    return adoption.UNKNOWN if was_unreachable is None else adoption.UNREACHABLE
 
 
 def _exceeds_limits(
@@ -247,7 +305,8 @@ def _relink(state: State, agent: Agent, link_id: LinkId, now_ms: int, step: Effe
     for offer in list(agent.offers.values()):
         offers.rescind(state, offer, now_ms, step)
     agent.link = link_id
-    agent.pings_missed = 0
+    agent.accepts_tasks = True
+    keeps_answering(state, agent)
     _expect_no_registration(state, link_id)
     state.agent_by_link[link_id] = agent.id
 
@@ -269,7 +328,8 @@ def _add(
     state.agents[agent.id] = agent
     _expect_no_registration(state, link_id)
     state.agent_by_link[link_id] = agent.id
-    _set_ping(state, agent, now_ms)
+    agent.next_ping_ms = now_ms + state.settings.agent_ping_timeout_ms
+    _await_ping(state, agent)
     return agent
 
 
@@ -305,7 +365,7 @@ def _offer_from_now(state: State, agent: Agent) -> None:
 def _welcome(state: State, link_id: LinkId, agent_id: AgentId, step: Effects) -> None:
     settings = state.settings
     silence_ms = settings.agent_ping_timeout_ms * settings.max_agent_ping_timeouts
-    step.then.append(SendToAgent(link_id, link.Registered(agent_id, silence_ms)))
+    step.then.append(SendToAgent(link_id, link.Registered(agent_id, silence_ms, state.epoch)))
 
 
 def _repeat_kills(agent: Agent, link_id: LinkId, step: Effects) -> None:
@@ -316,12 +376,14 @@ def _repeat_kills(agent: Agent, link_id: LinkId, step: Effects) -> None:
             step.then.append(SendToAgent(link_id, kill))
 
 
-def _ponged(agent: Agent, message: link.Pong) -> None:
+def _ponged(state: State, agent: Agent, message: link.Pong) -> None:
     if message.sequence == agent.ping_sequence:
-        agent.pings_missed = 0
+        keeps_answering(state, agent)
         agent.acknowledged_before.clear()  # they were sent before the ping: the agent has them
 
 
-def _set_ping(state: State, agent: Agent, now_ms: int) -> None:
-    due_ms = now_ms + state.settings.agent_ping_timeout_ms
+def _await_ping(state: State, agent: Agent) -> None:
+    due_ms = agent.next_ping_ms
+    if agent.is_overdue:
+        due_ms = min(due_ms, state.next_removal_ms)
     agent.ping_timer = state.timers.set(due_ms, PingDue(agent.id))

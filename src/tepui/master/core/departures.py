@@ -6,7 +6,7 @@ Source: Mesos master.cpp (markUnreachable, removeSlave, markGone); texts as a re
 from __future__ import annotations
 
 from tepui.base.names import AgentId
-from tepui.master.core import offers, statuses, tasks
+from tepui.master.core import offers, statuses, tasks, unreachable
 from tepui.master.core.actions import (
     AgentGone,
     AgentRemoved,
@@ -27,12 +27,18 @@ TaskState = mesos.TaskState
 
 UNREGISTERED = "slave_removals/reason_unregistered"
 REGISTERED = "slave_removals/reason_registered"
+GONE = "Agent has been marked gone"
 
 
 def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
     """The agent has been silent for too long: its tasks may run on, but nobody can tell."""
-    state.counters.add("slave_removals")
-    state.counters.add("slave_removals/reason_unhealthy")
+    for name in (
+        "slave_removals",
+        "slave_removals/reason_unhealthy",
+        "slave_unreachable_completed",
+    ):
+        state.counters.add(name)
+    agent.is_overdue = False
     step.save.append(AgentUnreachable(agent.info, now_ms, agent.deactivated))
     state.unreachable_agents[agent.id] = AbsentAgent(
         agent.id,
@@ -41,20 +47,21 @@ def mark_unreachable(state: State, agent: Agent, now_ms: int, step: Effects) -> 
         acknowledged=agent.acknowledged | agent.acknowledged_before,
         deactivated=agent.deactivated,
     )
-    _forget_oldest(state, state.unreachable_agents, step)
     for task in list(agent.tasks.values()):
-        framework = state.frameworks[task.framework_id]
-        if task.terminal:
-            tasks.forget_task(state, framework, task)  # only its acknowledgement was missing
-            continue
-        _lose_sight(state, framework, task, now_ms, step)
+        _lose_sight(state, state.frameworks[task.framework_id], task, now_ms, step)
+    _forget_oldest(state, state.unreachable_agents, step)
     _drop(state, agent, now_ms, step)
 
 
 def mark_recovered_unreachable(state: State, agent_id: AgentId, now_ms: int, step: Effects) -> None:
     """The agent was admitted by a master before and has not come back: nobody knows its tasks."""
     absent = state.recovered_agents.pop(agent_id)
-    for name in ("slave_removals", "slave_removals/reason_unhealthy", "recovery_slave_removals"):
+    for name in (
+        "slave_removals",
+        "slave_removals/reason_unhealthy",
+        "slave_unreachable_completed",
+        "recovery_slave_removals",
+    ):
         state.counters.add(name)
     step.save.append(AgentUnreachable(absent.info, now_ms, absent.deactivated))
     state.unreachable_agents[agent_id] = AbsentAgent(
@@ -75,7 +82,11 @@ def must_wait(state: State, now_ms: int) -> bool:
 def remove_agent(
     state: State, agent: Agent, text: str, metric: str, now_ms: int, step: Effects
 ) -> None:
-    """The agent has ended and its tasks with it; `text` says why."""
+    """The agent has ended and its tasks with it; `text` says why.
+
+    They are lost, also for frameworks that know better words: should the agent be back with them,
+    they are known again.
+    """
     state.counters.add("slave_removals")
     state.counters.add(metric)
     step.save.append(AgentRemoved(agent.id))
@@ -83,47 +94,40 @@ def remove_agent(
     while len(state.removed_agents) > state.settings.max_removed_agents:
         del state.removed_agents[next(iter(state.removed_agents))]
     said = f"Agent {agent.info.hostname} removed: {text}"
-    _end_tasks(state, agent, TaskState.TASK_GONE, Reason.REASON_AGENT_REMOVED, said, now_ms, step)
+    _end_tasks(state, agent, TaskState.TASK_LOST, said, now_ms, step)
     _drop(state, agent, now_ms, step)
 
 
 def mark_gone(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
     """The operator says that the agent never comes back (MARK_AGENT_GONE)."""
     _remember_gone(state, agent.id, agent.info, now_ms, step)
-    _end_tasks(
-        state,
-        agent,
-        TaskState.TASK_GONE_BY_OPERATOR,
-        Reason.REASON_AGENT_REMOVED_BY_OPERATOR,
-        "Agent has been marked gone",
-        now_ms,
-        step,
-    )
+    _end_tasks(state, agent, TaskState.TASK_GONE_BY_OPERATOR, GONE, now_ms, step)
     if agent.link is not None:
-        _shut_down(agent.link, "Agent has been marked gone", step)
+        _shut_down(agent.link, GONE, step)
     _drop(state, agent, now_ms, step)
 
 
 def mark_absent_gone(state: State, agent_id: AgentId, now_ms: int, step: Effects) -> None:
     """The same for an agent that is unreachable, or has not come back: its tasks are gone for good."""
-    absent = state.unreachable_agents.pop(agent_id, None) or state.recovered_agents.pop(agent_id)
+    absent = state.unreachable_agents.pop(agent_id, None)
+    if absent is None:
+        absent = state.recovered_agents.pop(agent_id)
+        if state.is_recovery_over:
+            state.counters.add("slave_unreachable_canceled")
     _remember_gone(state, agent_id, absent.info, now_ms, step)
-    for framework in state.frameworks.values():
-        for task in [t for t in framework.unreachable_tasks.values() if t.agent_id == agent_id]:
-            del framework.unreachable_tasks[task.id]
-            status = statuses.made_by_master(
-                task.id,
-                agent_id,
-                statuses.lost_or(framework, TaskState.TASK_GONE_BY_OPERATOR),
-                Reason.REASON_AGENT_REMOVED_BY_OPERATOR,
-                "Agent has been marked gone",
-                now_ms,
-            )
-            task.state = status.state
-            statuses.remember(task, status)
-            publish_task_updated(state, task, status, step)
-            tasks.add_to_history(state, framework, task)
-            statuses.tell(framework, status, step)
+    for task in unreachable.tasks_of(state, absent):
+        framework = state.frameworks[task.framework_id]
+        status = _end_of(framework, task, TaskState.TASK_GONE_BY_OPERATOR, GONE, now_ms)
+        unreachable.end(state, task, status, step)
+        statuses.tell(framework, status, step)
+
+
+def keeps_answering(state: State, agent: Agent) -> None:
+    """The agent was heard, so it is not marked unreachable, even if that was only delayed."""
+    agent.pings_missed = 0
+    if agent.is_overdue:
+        agent.is_overdue = False
+        state.counters.add("slave_unreachable_canceled")
 
 
 # Links
@@ -171,17 +175,22 @@ def _remember_gone(
 def _forget_oldest(state: State, absent: dict[AgentId, AbsentAgent], step: Effects) -> None:
     """The registry has a limit; who is forgotten and comes back is admitted like any other."""
     while len(absent) > state.settings.registry_max_agent_count:
-        forget(absent, next(iter(absent)), step)
+        forget(state, absent, next(iter(absent)), step)
 
 
-def forget(absent: dict[AgentId, AbsentAgent], agent_id: AgentId, step: Effects) -> None:
-    """The registry does not know the agent any more."""
-    del absent[agent_id]
+def forget(
+    state: State, absent: dict[AgentId, AbsentAgent], agent_id: AgentId, step: Effects
+) -> None:
+    """The registry does not know the agent any more, nor is any task of it shown."""
+    unreachable.discard_all(state, absent.pop(agent_id))
     step.save.append(AgentRemoved(agent_id))
 
 
 def _lose_sight(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
-    """The task's resources are free here; should its agent come back, so does the task."""
+    """The task's resources are free here; should its agent come back, so does the task.
+
+    One that has ended keeps its state, whatever is said: only its acknowledgement was missing.
+    """
     status = statuses.made_by_master(
         task.id,
         task.agent_id,
@@ -189,47 +198,54 @@ def _lose_sight(state: State, framework: Framework, task: Task, now_ms: int, ste
         Reason.REASON_AGENT_REMOVED,
         "health check timed out",
         now_ms,
+        executor_id=task.executor_id,
         unreachable_ms=now_ms,
     )
-    state.counters.add(status.state.lower())
     del framework.tasks[task.id]
-    state.allocator.recover(
-        framework.id, task.role, task.agent_id, task.resources, refuse_ms=None, now_ms=now_ms
-    )
-    task.state = status.state
+    if not task.terminal:
+        state.counters.add(status.state.lower())
+        state.allocator.recover(
+            framework.id, task.role, task.agent_id, task.resources, refuse_ms=None, now_ms=now_ms
+        )
+        task.state = status.state
     task.update = None
     task.unreachable_ms = now_ms
     statuses.remember(task, status)
     publish_task_updated(state, task, status, step)
-    framework.unreachable_tasks[task.id] = task
-    while len(framework.unreachable_tasks) > state.settings.max_unreachable_tasks_per_framework:
-        del framework.unreachable_tasks[next(iter(framework.unreachable_tasks))]
+    unreachable.remember(state, task)
     statuses.tell(framework, status, step)
 
 
 def _end_tasks(
-    state: State,
-    agent: Agent,
-    wanted: mesos.TaskState,
-    reason: mesos.TaskStatus.Reason,
-    text: str,
-    now_ms: int,
-    step: Effects,
+    state: State, agent: Agent, wanted: mesos.TaskState, text: str, now_ms: int, step: Effects
 ) -> None:
     for task in list(agent.tasks.values()):
         framework = state.frameworks[task.framework_id]
-        if task.terminal:
-            tasks.forget_task(state, framework, task)
-            continue
-        known = statuses.lost_or(framework, wanted)
-        # Frameworks that know no other end of an agent are told the old reason as well.
-        why = reason if known is wanted else Reason.REASON_AGENT_REMOVED
-        status = statuses.made_by_master(task.id, agent.id, known, why, text, now_ms)
+        status = _end_of(framework, task, wanted, text, now_ms)
         tasks.end_by_master(state, framework, task, status, now_ms, step)
+
+
+def _end_of(
+    framework: Framework, task: Task, wanted: mesos.TaskState, text: str, now_ms: int
+) -> mesos.TaskStatus:
+    """In words that the framework knows: older ones have one state and one reason for all this."""
+    known = statuses.lost_or(framework, wanted)
+    by_operator = known is TaskState.TASK_GONE_BY_OPERATOR
+    return statuses.made_by_master(
+        task.id,
+        task.agent_id,
+        known,
+        Reason.REASON_AGENT_REMOVED_BY_OPERATOR if by_operator else Reason.REASON_AGENT_REMOVED,
+        text,
+        now_ms,
+        executor_id=task.executor_id,
+    )
 
 
 def _drop(state: State, agent: Agent, now_ms: int, step: Effects) -> None:
     """Forget the agent's executors, offers and accounts; tell every scheduler that it failed."""
+    if agent.is_overdue:
+        state.counters.add("slave_unreachable_canceled")  # it is not only unreachable
     for executor in agent.every_executor():
         tasks.remove_executor(state, executor, now_ms)
     for offer in list(agent.offers.values()):

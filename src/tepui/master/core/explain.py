@@ -21,7 +21,7 @@ REASONS: dict[Reason, str] = {
     Reason.NOT_IN_ROLE: "the framework is not in the role",
     Reason.DISCONNECTED: "no scheduler of the framework is connected",
     Reason.SUPPRESSED: "the framework has suppressed offers in the role",
-    Reason.AGENT_INACTIVE: "disconnected or deactivated",
+    Reason.AGENT_INACTIVE: "disconnected, deactivated, or takes no tasks",
     Reason.TOO_SMALL: "too small, even if all of it were free",
     Reason.IN_USE: "what is wanted is in use or offered",
     Reason.CONSTRAINT: "excluded by the framework's offer constraints",

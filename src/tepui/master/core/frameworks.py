@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tepui.allocator import FrameworkTerms
 from tepui.base.names import FrameworkId, Role, StreamId
-from tepui.master.core import caps, offers, statuses, tasks
+from tepui.master.core import caps, offers, statuses, tasks, unreachable
 from tepui.master.core.actions import Effects, EndStream, SendEvent, SendToAgent
 from tepui.master.core.events import (
     FailoverTimeoutPassed,
@@ -20,7 +20,7 @@ from tepui.master.core.publish import (
     publish_framework_updated,
 )
 from tepui.master.core.settings import HEARTBEAT_INTERVAL_MS
-from tepui.master.core.state import Framework, State, Subscription
+from tepui.master.core.state import Framework, State, Subscription, Task
 from tepui.master.core.validation.framework import (
     capabilities,
     effective_roles,
@@ -62,8 +62,11 @@ def subscribe_received(state: State, event: SubscribeReceived, now_ms: int, step
     else:
         framework = known
         _displace(state, framework, now_ms, step)
-        framework.reregistered_ms = now_ms
-        framework.recovered = False
+        if framework.recovered:
+            framework.recovered = False
+            framework.registered_ms = now_ms  # for the first time with this master
+        else:
+            framework.reregistered_ms = now_ms
         change_info(state, framework, info, call, now_ms, step)
     _connect(state, framework, event.stream, now_ms, step)
     if known is None:
@@ -160,15 +163,9 @@ def remove_framework(state: State, framework: Framework, now_ms: int, step: Effe
         if task.terminal:
             tasks.forget_task(state, framework, task)  # only its acknowledgement was missing
             continue
-        killed = statuses.made_by_master(
-            task.id,
-            task.agent_id,
-            mesos.TaskState.TASK_KILLED,
-            mesos.TaskStatus.Reason.REASON_FRAMEWORK_REMOVED,
-            f"Framework {framework.id} removed",
-            now_ms,
-        )
-        tasks.end_by_master(state, framework, task, killed, now_ms, step)
+        tasks.end_by_master(state, framework, task, _killed(task, now_ms), now_ms, step)
+    for task in [*framework.unreachable_tasks.values()]:
+        unreachable.end(state, task, _killed(task, now_ms), step)
     for executor in [*framework.executors.values()]:
         tasks.remove_executor(state, executor, now_ms)
     state.allocator.remove_framework(framework.id)
@@ -180,6 +177,19 @@ def remove_framework(state: State, framework: Framework, now_ms: int, step: Effe
     publish_framework_removed(state, framework, step)
 
 
+def _killed(task: Task, now_ms: int) -> mesos.TaskStatus:
+    """The end of the task with its framework."""
+    return statuses.made_by_master(
+        task.id,
+        task.agent_id,
+        mesos.TaskState.TASK_KILLED,
+        mesos.TaskStatus.Reason.REASON_FRAMEWORK_REMOVED,
+        f"Framework {task.framework_id} removed",
+        now_ms,
+        executor_id=task.executor_id,
+    )
+
+
 def recover_framework(
     state: State, info: mesos.FrameworkInfo, now_ms: int, step: Effects
 ) -> Framework:
@@ -189,7 +199,8 @@ def recover_framework(
     because this master is new. (Mesos waits for it without end.)
     """
     assert info.id is not None
-    framework = _framework(state, FrameworkId(info.id.value), info, now_ms)
+    framework = _framework(state, FrameworkId(info.id.value), info, registered_ms=0)
+    framework.disconnected_ms = now_ms
     framework.recovered = True
     state.frameworks[framework.id] = framework
     state.allocator.add_framework(framework.id, terms(framework))
@@ -225,7 +236,7 @@ def _add(
     now_ms: int,
 ) -> Framework:
     framework_id = framework_id or _next_id(state)
-    framework = _framework(state, framework_id, info, now_ms)
+    framework = _framework(state, framework_id, info, registered_ms=now_ms)
     framework.suppressed = frozenset(Role(role) for role in call.suppressed_roles)
     framework.constraints = call.offer_constraints
     state.frameworks[framework_id] = framework
@@ -264,14 +275,14 @@ def _next_id(state: State) -> FrameworkId:
 
 
 def _framework(
-    state: State, framework_id: FrameworkId, info: mesos.FrameworkInfo, now_ms: int
+    state: State, framework_id: FrameworkId, info: mesos.FrameworkInfo, *, registered_ms: int
 ) -> Framework:
     return Framework(
         id=framework_id,
         info=replace(info, id=mesos.FrameworkID(framework_id)),
         roles=tuple(Role(role) for role in effective_roles(info)),
         capabilities=capabilities(info),
-        registered_ms=now_ms,
+        registered_ms=registered_ms,
     )
 
 

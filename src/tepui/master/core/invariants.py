@@ -13,6 +13,10 @@ def check(state: State) -> None:
     check_allocator(state.allocator)
     for framework in state.frameworks.values():
         _check_framework(state, framework)
+    for absent in state.unreachable_agents.values():
+        for framework_id, task_id in absent.tasks:
+            lost = state.frameworks[framework_id].unreachable_tasks[task_id]
+            assert lost.agent_id == absent.id, task_id
     for agent in state.agents.values():
         _check_agent(state, agent)
     for offer_id, offer in state.offers.items():
@@ -26,10 +30,12 @@ def check(state: State) -> None:
     assert linked == state.agent_by_link
     assert not state.unregistered_links.keys() & (linked.keys() | state.closing_links)
     assert not state.operators.keys() & state.operators_waiting.keys()
-    absent = (state.unreachable_agents, state.gone_agents, state.removed_agents)
+    away = (state.unreachable_agents, state.gone_agents, state.removed_agents)
     for agent_id in state.recovered_agents:
         assert agent_id not in state.agents, agent_id
-        assert not any(agent_id in each for each in absent), agent_id
+        assert not any(agent_id in each for each in away), agent_id
+    for agent_id in state.agents:
+        assert not any(agent_id in each for each in away), agent_id
     assert not state.takes_snapshot, "a snapshot is decided and not taken"
     assert len(state.timers) == _timers_wanted(state), "a timer is left over, or missing"
 
@@ -56,6 +62,8 @@ def _check_framework(state: State, framework: Framework) -> None:
         agent = state.agents[task.agent_id]
         assert agent.tasks.get((framework.id, task.id)) is task, task.id
         assert task.id not in framework.unreachable_tasks, task.id
+    for task in framework.unreachable_tasks.values():
+        assert (framework.id, task.id) in state.unreachable_agents[task.agent_id].tasks, task.id
     for (agent_id, executor_id), executor in framework.executors.items():
         assert state.agents[agent_id].executors[framework.id][executor_id] is executor
     for offer_id in framework.offers:

@@ -108,14 +108,19 @@ def framework_with_holdings(
         active=framework.subscription is not None,
         connected=framework.subscription is not None,
         recovered=framework.recovered,
-        registered_time=time_info(framework.registered_ms),
-        reregistered_time=time_info(framework.reregistered_ms or framework.registered_ms),
+        registered_time=_when(framework.registered_ms),
+        reregistered_time=_when(framework.reregistered_ms or framework.registered_ms),
         unregistered_time=time_info(framework.unregistered_ms or 0) if is_completed else None,
         offers=tuple(_offer(state, framework, offer) for offer in framework.offers.values()),
         allocated_resources=by_role(used_of_framework(state, framework)),
         offered_resources=by_role(offered(framework)),
         offer_constraints=framework.constraints or NO_CONSTRAINTS,
     )
+
+
+def _when(at_ms: int) -> mesos.TimeInfo | None:
+    """None of a framework that has not subscribed to this master yet."""
+    return time_info(at_ms) if at_ms else None
 
 
 def _offer(state: State, framework: Framework, offer: Offer) -> mesos.Offer:

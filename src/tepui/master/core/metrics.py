@@ -36,6 +36,7 @@ def snapshot(state: State, now_ms: int) -> dict[str, float]:
     _measure_scalars(state, found)
     _measure_allocator(state, found)
     found["master/elected"] = 1.0
+    found["master/epoch"] = float(state.epoch)
     found["master/uptime_secs"] = (now_ms - state.started_ms) / 1000
     found["master/outstanding_offers"] = float(len(state.offers))
     found["master/operator_event_stream_subscribers"] = float(len(state.operators))
@@ -112,7 +113,10 @@ def _measure_frameworks(state: State, found: dict[str, float]) -> None:
     for framework in state.frameworks.values():
         connected += framework.subscription is not None
         own = Counter(task.state for task in framework.tasks.values())
-        own[TaskState.TASK_UNREACHABLE] += len(framework.unreachable_tasks)
+        own[TaskState.TASK_UNREACHABLE] += sum(  # others are lost, or had ended before
+            task.state is TaskState.TASK_UNREACHABLE
+            for task in framework.unreachable_tasks.values()
+        )
         tasks += own
         _measure_framework(framework, own, found)
     found["master/frameworks_active"] = float(connected)

@@ -60,7 +60,7 @@ COUNTED: tuple[Metric, ...] = (
         "master/invalid_operation_status_update_acknowledgements", "calls", "of no known operation"
     ),
     _counter("master/invalid_status_update_acknowledgements", "calls", "of no update that waits"),
-    _counter("master/invalid_status_updates", "updates", "from agents, of no known framework"),
+    _counter("master/invalid_status_updates", "updates", "of no known task, or to no scheduler"),
     _counter("master/messages_decline_offers", "calls", "DECLINE, and ACCEPT of nothing"),
     _counter("master/messages_kill_task", "calls", "KILL"),
     _counter("master/messages_launch_tasks", "calls", "ACCEPT with operations"),
@@ -72,12 +72,18 @@ COUNTED: tuple[Metric, ...] = (
     _counter(
         "master/refused_by_limits", "occurrences", "of a limit of docs/limits.md being passed"
     ),
+    _counter(
+        "master/recovery_slave_removals", "agents", "did not come back after a master's failover"
+    ),
     _counter("master/slave_registrations", "agents", "registered for the first time"),
     _counter("master/slave_removals", "agents", "removed, for whatever reason"),
     _counter("master/slave_removals/reason_registered", "agents", "another took their address"),
     _counter("master/slave_removals/reason_unhealthy", "agents", "silent for too long"),
     _counter("master/slave_removals/reason_unregistered", "agents", "ended by themselves"),
     _counter("master/slave_reregistrations", "agents", "came back"),
+    _counter("master/slave_unreachable_canceled", "agents", "were heard before they were marked"),
+    _counter("master/slave_unreachable_completed", "agents", "were marked unreachable"),
+    _counter("master/slave_unreachable_scheduled", "agents", "were to be marked unreachable"),
     _counter("master/valid_executor_to_framework_messages", "messages", "passed on"),
     _counter("master/valid_framework_to_executor_messages", "messages", "passed on"),
     _counter("master/valid_status_update_acknowledgements", "calls", "passed on"),
@@ -109,6 +115,7 @@ SUMMED: tuple[Metric, ...] = (
 
 GAUGES: tuple[Metric, ...] = (
     _gauge("master/elected", "bool", "whether this is the leading master"),
+    _gauge("master/epoch", "number", "greater than of all masters that led before"),
     _gauge("master/uptime_secs", "seconds", "since this master was elected"),
     _gauge("master/frameworks_active", "frameworks", "connected, so they get offers"),
     _gauge("master/frameworks_connected", "frameworks", "whose scheduler is connected"),
@@ -119,7 +126,7 @@ GAUGES: tuple[Metric, ...] = (
     _gauge("master/slaves_active", "agents", "whose resources are offered"),
     _gauge("master/slaves_connected", "agents", "connected"),
     _gauge("master/slaves_disconnected", "agents", "whose connection is gone"),
-    _gauge("master/slaves_inactive", "agents", "disconnected or deactivated"),
+    _gauge("master/slaves_inactive", "agents", "disconnected, deactivated, or takes no tasks"),
     _gauge("master/slaves_unreachable", "agents", "silent for too long; they may come back"),
     _gauge("master/tasks_killing", "tasks", "being killed"),
     _gauge("master/tasks_running", "tasks", "running"),

@@ -103,5 +103,7 @@ def _tell(
 
 def _tell_latest(framework: Framework, task_id: TaskId, now_ms: int, step: Effects) -> None:
     text = "Reconciliation: Latest task state"
-    status = statuses.latest(framework.tasks[task_id], RECONCILIATION, text, now_ms)
+    task = framework.tasks[task_id]
+    # Not more than was forwarded: the scheduler hears of an end by its update only.
+    status = statuses.latest(task, task.forwarded, RECONCILIATION, text, now_ms)
     statuses.tell(framework, status, step)

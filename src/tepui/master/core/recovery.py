@@ -4,6 +4,9 @@ An agent that was admitted has the time of --agent_reregister_timeout to registe
 marked unreachable. Frameworks and tasks come with the agents, and a framework that no scheduler
 subscribes to is kept with its tasks.
 
+Each time a master begins to lead, an epoch begins that is greater than all before; agents refuse
+a leader of a lesser one than they have seen.
+
 Source: Mesos master.cpp (_recover, recoveredSlavesTimeout), docs/configuration/master.md.
 """
 
@@ -18,6 +21,7 @@ from tepui.master.core.actions import (
     AgentGone,
     AgentUnreachable,
     Effects,
+    EpochBegan,
     Note,
     WeightSet,
 )
@@ -27,13 +31,16 @@ from tepui.master.core.state import AbsentAgent, State
 from tepui.wire import mesos
 
 
-def recover(state: State, registered: Iterable[Registered], now_ms: int) -> None:
-    """The state is what the registry says. Called once, before the first step.
+def recover(state: State, registered: Iterable[Registered], now_ms: int) -> Effects:
+    """The state is what the registry says, in a new epoch. Called once, before the first step.
 
     Weights of the registry come before those of --weights.
     """
+    last_epoch = 0
     for one in registered:
         match one:
+            case EpochBegan(epoch=epoch):
+                last_epoch = epoch
             case AgentAdmitted(info=info, deactivated=deactivated):
                 _absent(state.recovered_agents, info, now_ms, deactivated=deactivated)
             case AgentUnreachable(info=info, since_ms=since_ms, deactivated=deactivated):
@@ -51,11 +58,27 @@ def recover(state: State, registered: Iterable[Registered], now_ms: int) -> None
         due_ms = now_ms + state.settings.agent_reregister_timeout_ms
         state.recovery_timer = state.timers.set(due_ms, RecoveryDue())
     _collect_later(state, now_ms)
+    step = Effects()
+    _begin_epoch(state, last_epoch, now_ms, step)
+    return step
+
+
+def _begin_epoch(state: State, last_epoch: int, now_ms: int, step: Effects) -> None:
+    """Greater than the last; and than all in a registry that was lost, for they were times, too.
+
+    Were epochs counted from 1, agents would refuse whoever leads with a new registry (--registry=
+    in_memory, or a file that was removed) until it had led as often as those before.
+    """
+    state.epoch = max(last_epoch + 1, now_ms // 1000)
+    step.save.append(EpochBegan(state.epoch))
 
 
 def recovery_due(state: State, event: RecoveryDue, now_ms: int, step: Effects) -> None:
     """Those that have not come back are unreachable; one after the other if that is limited."""
     state.recovery_timer = None
+    if not state.is_recovery_over:
+        state.is_recovery_over = True
+        state.counters.add("slave_unreachable_scheduled", len(state.recovered_agents))
     for agent_id in list(state.recovered_agents):
         if departures.must_wait(state, now_ms):
             state.recovery_timer = state.timers.set(state.next_removal_ms, RecoveryDue())
@@ -72,7 +95,7 @@ def registry_collection_due(
     count = 0
     for absent in (state.unreachable_agents, state.gone_agents):
         for agent_id in [one.id for one in absent.values() if one.since_ms < oldest_ms]:
-            departures.forget(absent, agent_id, step)
+            departures.forget(state, absent, agent_id, step)
             count += 1
     if count:
         step.then.append(Note("registry_collected", (("agents", str(count)),)))

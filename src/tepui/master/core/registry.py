@@ -1,5 +1,6 @@
-"""What the registry holds: one small object for each agent and each weight.
+"""What the registry holds: one small object for each agent and each weight, and the epoch.
 
+    epoch               the epoch of the master that led last
     agents/<agent>      the last record of the agent, unless it was removed
     weights/<role>      the weight that was set
 
@@ -15,11 +16,14 @@ from tepui.master.core.actions import (
     AgentGone,
     AgentRemoved,
     AgentUnreachable,
+    EpochBegan,
     Record,
     WeightSet,
 )
 
-Registered = AgentAdmitted | AgentUnreachable | AgentGone | WeightSet
+Registered = AgentAdmitted | AgentUnreachable | AgentGone | WeightSet | EpochBegan
+
+EPOCH = "epoch"
 
 
 def entry(record: Record) -> tuple[str, Registered | None]:
@@ -29,9 +33,16 @@ def entry(record: Record) -> tuple[str, Registered | None]:
             return key_of_agent(agent_id), None
         case WeightSet(role=role):
             return f"weights/{_name(role)}", record
+        case EpochBegan():
+            return EPOCH, record
         case AgentAdmitted() | AgentUnreachable() | AgentGone():
             assert record.info.id is not None
             return key_of_agent(record.info.id.value), record
+
+
+def is_known(key: str) -> bool:
+    """Whether this version keeps such an object; a newer one may have led before, and keep more."""
+    return key == EPOCH or key.startswith(("agents/", "weights/"))
 
 
 def key_of_agent(agent_id: str) -> str:

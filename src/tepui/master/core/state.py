@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
@@ -125,9 +125,12 @@ class Agent(Struct):
     executors: dict[FrameworkId, dict[ExecutorId, Executor]] = field(default_factory=dict)
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     deactivated: bool = False  # by the operator: no offers
+    accepts_tasks: bool = True  # as it says since it has registered: else no offers
     ping_timer: int | None = None
     ping_sequence: int = 0
     pings_missed: int = 0
+    next_ping_ms: int = 0
+    is_overdue: bool = False  # to be marked unreachable as soon as the rate limit allows
     acknowledged: set[bytes] = field(default_factory=set)  # uuids sent since the last ping
     acknowledged_before: set[bytes] = field(default_factory=set)  # sent before it, not ponged yet
 
@@ -151,14 +154,15 @@ class Agent(Struct):
     @property
     def active(self) -> bool:
         """Its resources may be offered."""
-        return self.link is not None and not self.deactivated
+        return self.link is not None and not self.deactivated and self.accepts_tasks
 
 
 class AbsentAgent(Struct, frozen=True):
     """An agent that was: not back yet after a failover, unreachable, removed or marked gone.
 
     Should it come back: `acknowledged` are uuids of updates that it would send again, and
-    `deactivated` says that it still gets no offers.
+    `deactivated` says that it still gets no offers. `tasks` are those of an unreachable one that
+    are remembered (see unreachable.py), in the order of their loss.
     """
 
     id: AgentId
@@ -166,6 +170,7 @@ class AbsentAgent(Struct, frozen=True):
     since_ms: int
     acknowledged: set[bytes] = field(default_factory=set)
     deactivated: bool = False
+    tasks: dict[TaskKey, None] = field(default_factory=dict)
 
 
 class Counters(Struct):
@@ -195,6 +200,7 @@ class State(Struct):
     uuids: Uuids
     started_ms: int
     timers: Timers[Event]
+    epoch: int = 0  # in which this master leads; see recovery.py
     frameworks: dict[FrameworkId, Framework] = field(default_factory=dict)
     completed_frameworks: dict[FrameworkId, Framework] = field(default_factory=dict)
     agents: dict[AgentId, Agent] = field(default_factory=dict)
@@ -220,8 +226,25 @@ class State(Struct):
     allocation_timer: int | None = None
     allocation_due_ms: int = 0
     recovery_timer: int | None = None  # of the end of the time to come back
+    is_recovery_over: bool = False  # who is not back is marked unreachable, as the limit allows
     registry_timer: int | None = None
     next_removal_ms: int = 0  # no agent is marked unreachable before
+
+
+class IdsGiven(Struct, frozen=True):
+    """How many ids a master has given: it gives none a second time, however often it leads."""
+
+    frameworks: int = 0
+    agents: int = 0
+    offers: int = 0
+
+
+NO_IDS: Final = IdsGiven()
+
+
+def ids_given(state: State) -> IdsGiven:
+    """By the master so far."""
+    return IdsGiven(state.frameworks_registered, state.agents_registered, state.offers_made)
 
 
 def new(
@@ -232,8 +255,12 @@ def new(
     settings: Settings | None = None,
     weights: dict[Role, float] | None = None,
     flags: dict[str, str] | None = None,
+    given: IdsGiven = NO_IDS,
 ) -> State:
-    """A master that knows nothing yet. `seed` makes its ids."""
+    """A master that knows nothing yet, but which ids it has `given` when it led before.
+
+    `seed` makes its other ids.
+    """
     settings = settings or Settings()
     allocator = Allocator(
         min_allocatable=settings.min_allocatable,
@@ -250,4 +277,7 @@ def new(
         timers=Timers(),
         weights=dict(weights or {}),
         flags=dict(flags or {}),
+        frameworks_registered=given.frameworks,
+        agents_registered=given.agents,
+        offers_made=given.offers,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tepui.base.names import ExecutorId
 from tepui.master.core.actions import Effects, SendEvent
 from tepui.master.core.sharing import shared_status
 from tepui.master.core.state import Framework, Task
@@ -27,6 +28,7 @@ def made_by_master(
     message: str,
     now_ms: int,
     *,
+    executor_id: ExecutorId | None = None,
     unreachable_ms: int | None = None,
 ) -> mesos.TaskStatus:
     """A status of the master's own."""
@@ -37,6 +39,7 @@ def made_by_master(
         source=MASTER,
         reason=reason,
         agent_id=None if agent_id is None else mesos.AgentID(agent_id),
+        executor_id=None if executor_id is None else mesos.ExecutorID(executor_id),
         timestamp=now_ms / 1000,
         unreachable_time=(
             None
@@ -47,13 +50,17 @@ def made_by_master(
 
 
 def latest(
-    task: Task, reason: mesos.TaskStatus.Reason, message: str, now_ms: int
+    task: Task,
+    state: mesos.TaskState,
+    reason: mesos.TaskStatus.Reason,
+    message: str,
+    now_ms: int,
 ) -> mesos.TaskStatus:
-    """What the scheduler may know of the task: not more than was forwarded to it."""
+    """How the task is, with the health and the container that were last heard of."""
     last = task.statuses[-1] if task.statuses else None
     return mesos.TaskStatus(
         task_id=mesos.TaskID(task.id),
-        state=task.forwarded,
+        state=state,
         message=message,
         source=MASTER,
         reason=reason,

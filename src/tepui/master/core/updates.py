@@ -32,11 +32,18 @@ def status_updated(
         state.counters.add("invalid_status_updates")
         return
     assert status.uuid is not None  # is_uuid
+    task = agent.tasks.get((framework.id, TaskId(status.task_id.value)))
     if agent.has_acknowledged(status.uuid):
         _say_acknowledged(agent, message.framework_id, status.task_id.value, status.uuid, step)
+        if task is not None and status.state in TERMINAL_STATES:
+            # Its agent started anew meanwhile, and did not know what it had sent: it was taken in.
+            tasks.change_state(state, task, status.state, now_ms)
+            tasks.forget_task(state, framework, task)
         return
-    state.counters.add("valid_status_updates")
-    task = agent.tasks.get((framework.id, TaskId(status.task_id.value)))
+    if task is None or framework.subscription is None:
+        state.counters.add("invalid_status_updates")
+    else:
+        state.counters.add("valid_status_updates")
     if task is not None:
         is_news = task.update is None or task.update.uuid != status.uuid
         task.update = status

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Final
 
-import tepui
 from tepui.base.loop import Overloaded
 from tepui.master.core.events import LinkClosed, LinkId, LinkOpened, LinkReceived
 from tepui.web.link_writer import LinkWriter
@@ -68,7 +67,7 @@ class AgentLink(asyncio.Protocol):
         self._writer = LinkWriter(transport, self._does_not_read)
         ip = str((transport.get_extra_info("peername") or ("",))[0])
         self._links.put(LinkOpened(self._id, ip))
-        self.send(link.Hello(link.PROTOCOL, tepui.__version__))
+        self.send(link.hello())
 
     def data_received(self, data: bytes) -> None:
         self._coming = chain(self._coming, self._reader.from_agent(data))

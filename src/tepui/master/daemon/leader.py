@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from tepui.base.effects import Step
+from tepui.base.errors import HostError
 from tepui.base.loop import CoreLoop, now_ms
 from tepui.base.names import Role, StreamId
 from tepui.master.core.actions import Action, Record
@@ -20,16 +21,17 @@ from tepui.master.core.events import (
     slow_lane,
 )
 from tepui.master.core.recovery import recover
-from tepui.master.core.state import new
+from tepui.master.core.state import NO_IDS, IdsGiven, new
 from tepui.master.core.step import step
 from tepui.master.core.views.questions import question_in
 from tepui.master.core.views.reading import divisible_count, render
 from tepui.master.daemon.agent_link import AgentLink, SharedByLinks
+from tepui.master.daemon.journal import Recorder
 from tepui.master.daemon.options import MasterOptions
 from tepui.master.daemon.registry import Registry
 from tepui.master.daemon.routes import routes
 from tepui.master.daemon.shell import Shell
-from tepui.storage.store import Store
+from tepui.storage.store import Store, StoreFailed
 from tepui.web.event_streams import EventStreams
 from tepui.web.http import Response, text
 from tepui.web.requests import Requests
@@ -43,14 +45,20 @@ log = logging.getLogger("tepui.master")
 
 
 class Leader:
-    """From `begin` to `end`; then another one, here or elsewhere, may begin."""
+    """From `begin` to `end`; then another one, here or elsewhere, may begin.
+
+    While `may_act` says no nothing is done; `failed` is told that, or why a save has failed: the
+    leader knows what is not so, and must be thrown away.
+    """
 
     def __init__(
         self,
         options: MasterOptions,
         info: mesos.MasterInfo,
         store: Store,
-        save_failed: Callable[[Exception], None],
+        may_act: Callable[[], bool],
+        failed: Callable[[Exception], None],
+        given: IdsGiven = NO_IDS,
     ) -> None:
         self._snapshots = Snapshots(
             lambda question: render(self.state, question_in(question), now_ms()),
@@ -60,7 +68,7 @@ class Leader:
         self.streams: EventStreams[StreamId] = EventStreams()
         self.links: dict[LinkId, AgentLink] = {}
         self._requests = requests = Requests[Response]()
-        shell = Shell(requests, self.streams, self.links, self._snapshots)
+        self._shell = shell = Shell(requests, self.streams, self.links, self._snapshots)
         self.state = new(
             info,
             now_ms=now_ms(),
@@ -68,7 +76,9 @@ class Leader:
             settings=options.settings,
             weights={Role(role): weight for role, weight in options.weights.items()},
             flags=options.flags,
+            given=given,
         )
+        self._recorder = None if options.journal is None else Recorder(options.journal)
         self._registry = Registry(store)
         self.loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step,
@@ -77,7 +87,8 @@ class Leader:
             next_ms=self.state.timers.next_ms,
             refusable=FROM_PEERS,
             slow_lane=slow_lane,
-            save_failed=save_failed,
+            may_act=may_act,
+            failed=failed,
         )
         self._last_link = 0
         self._shared = SharedByLinks(self.loop.put, lambda: self.loop.waiting, self._forget_link)
@@ -85,12 +96,25 @@ class Leader:
         self.upgrades: dict[str, Upgrade] = {"tepui-link": self._open_link}
 
     async def begin(self) -> None:
-        """Know what the registry holds. Raises HostError when it can't be read."""
+        """Know what the registry holds; it says that a new epoch has begun.
+
+        Raises HostError when it can't be read or written.
+        """
         registered = await self._registry.open()
-        recover(self.state, registered, now_ms())
+        effects = recover(self.state, registered, now_ms())
+        try:
+            await self._registry.save(effects.save)
+        except StoreFailed as failed:
+            raise HostError("write", "the registry", str(failed)) from None
+        self._shell.act(effects.then)
         self.loop.wake()
         expected = len(self.state.recovered_agents)
-        log.info("leading id=%s agents_expected=%d", self.state.info.id, expected)
+        log.info(
+            "leading id=%s epoch=%d agents_expected=%d",
+            self.state.info.id,
+            self.state.epoch,
+            expected,
+        )
 
     def end(self) -> None:
         """Nothing is decided any more, and nothing leaves; `close` follows."""
@@ -108,6 +132,8 @@ class Leader:
         """Nothing is kept open."""
         self._snapshots.close()
         self.loop.close()
+        if self._recorder is not None:
+            self._recorder.close()
         await self._registry.close()
 
     def _step(self, events: Sequence[Event], at_ms: int) -> Step[Record, Action]:
@@ -115,6 +141,8 @@ class Leader:
             if isinstance(event, SubscribeReceived) and event.call.subscribe is not None:
                 name = event.call.subscribe.framework_info.name
                 log.info("scheduler_subscribed framework=%r stream=%s", name, event.stream)
+        if self._recorder is not None:
+            return self._recorder.step(self.state, events, at_ms)
         return step(self.state, events, at_ms)
 
     def _forget_link(self, link_id: LinkId) -> None:

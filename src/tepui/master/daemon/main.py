@@ -16,14 +16,14 @@ from msgspec import Struct
 from tepui import MESOS_VERSION
 from tepui.base import tasks
 from tepui.base.errors import HostError
-from tepui.base.loop import CoreLoop
+from tepui.base.loop import CoreLoop, MayNotAct
 from tepui.base.names import StreamId
 from tepui.election.election import Election, Following, Leading, Lost, Told
 from tepui.election.info import read_info
 from tepui.election.zookeeper import ZooKeeperElection
 from tepui.master.core.actions import Action, Record
 from tepui.master.core.events import Event, LinkId
-from tepui.master.core.state import State
+from tepui.master.core.state import NO_IDS, State, ids_given
 from tepui.master.daemon.agent_link import AgentLink
 from tepui.master.daemon.leader import Leader
 from tepui.master.daemon.options import MasterOptions
@@ -51,6 +51,12 @@ class SaveFailed(Struct, frozen=True):
     reason: str
 
 
+class ActsNoMore(Struct, frozen=True):
+    """The election held no more when something was to be done: Lost follows."""
+
+    reason: str
+
+
 class MasterDaemon:
     """One master, from `start` to `stop`; it may lead, and lead no more, any number of times."""
 
@@ -63,8 +69,11 @@ class MasterDaemon:
         self._standby = Standby(options)
         self._server = WebServer(self._standby.routes, self._listener)
         self._leader: Leader | None = None
+        self._ids_given = NO_IDS  # as often as it has led
         self._terms: asyncio.Task[None] | None = None  # what is done about what was told
-        self._news: asyncio.Queue[Told | SaveFailed] = asyncio.Queue()  # a few a minute
+        self._news: asyncio.Queue[Told | SaveFailed | ActsNoMore] = (
+            asyncio.Queue()
+        )  # a few a minute
         self._is_elected = options.zk is None
         self._session: ZooKeeperSession | None = None
         self._election: Election | None = None
@@ -159,6 +168,8 @@ class MasterDaemon:
                     )
                 case SaveFailed(reason=reason):
                     log.error("registry_not_written reason=%s", reason)
+                case ActsNoMore(reason=reason):
+                    log.warning("leading_no_more reason=%s", reason)
             await self._abdicate()
             if self._is_elected:
                 await self._try_to_lead()
@@ -166,7 +177,7 @@ class MasterDaemon:
     async def _try_to_lead(self) -> None:
         """Until it does, or there are news."""
         self._standby.leader, self._standby.is_recovering = self.info, True
-        while self._news.empty():
+        while self._news.empty() and self._may_act():
             try:
                 await self._lead()
                 break
@@ -180,7 +191,9 @@ class MasterDaemon:
             self._options,
             self.info,
             self._store(),
-            lambda error: self._news.put_nowait(SaveFailed(str(error) or repr(error))),
+            self._may_act,
+            self._leader_failed,
+            self._ids_given,
         )
         try:
             await leader.begin()
@@ -194,9 +207,19 @@ class MasterDaemon:
         self._leader = leader
         self._server.serve(leader.routes, leader.upgrades)
 
+    def _may_act(self) -> bool:
+        return self._election is None or self._election.holds()
+
+    def _leader_failed(self, error: Exception) -> None:
+        """The leader's loop calls this; it does nothing any more."""
+        reason = str(error) or repr(error)
+        late = isinstance(error, MayNotAct)
+        self._news.put_nowait(ActsNoMore(reason) if late else SaveFailed(reason))
+
     async def _abdicate(self) -> None:
         leader, self._leader = self._leader, None
         if leader is not None:
+            self._ids_given = ids_given(leader.state)
             leader.end()
             self._server.serve(self._standby.routes)
             await leader.close()

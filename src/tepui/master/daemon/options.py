@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from tepui.master.core.settings import Settings
+from tepui.master.daemon.journal import JournalOptions
 from tepui.wire import mesos
 from tepui.zookeeper.url import ZkUrl
 
@@ -27,4 +28,5 @@ class MasterOptions(Struct, frozen=True):
     settings: Settings = Settings()
     weights: dict[str, float] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
+    journal: JournalOptions | None = None  # what happens is recorded there
     log_file: str | None = None  # served as /master/log

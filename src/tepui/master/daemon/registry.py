@@ -13,10 +13,11 @@ from tepui.master.core.actions import (
     AgentGone,
     AgentRemoved,
     AgentUnreachable,
+    EpochBegan,
     Record,
     WeightSet,
 )
-from tepui.master.core.registry import Registered, entry
+from tepui.master.core.registry import Registered, entry, is_known
 from tepui.storage.store import Store, StoreFailed, Write, save_all
 
 log = logging.getLogger("tepui.master")
@@ -31,17 +32,24 @@ class Registry:
         self._decode = msgspec.msgpack.Decoder(Registered).decode
 
     async def open(self) -> list[Registered]:
-        """All that is registered. Raises HostError when it can't be read, whole."""
+        """All that is registered. Raises HostError when it can't be read, whole.
+
+        What a newer version keeps is left where it is.
+        """
         try:
             found = await self._store.open()
         except StoreFailed as failed:
             raise HostError("read", "the registry", str(failed)) from None
         registered: list[Registered] = []
         for key, value in found.items():
+            if not is_known(key):
+                log.warning("registry_object_unknown key=%s", key)
+                continue
             try:
                 registered.append(self._decode(value))
             except msgspec.DecodeError as error:
                 raise HostError("read", "the registry", f"'{key}': {error}") from None
+        log.info("registry_read objects=%d", len(registered))
         return registered
 
     async def save(self, records: Sequence[Record]) -> None:
@@ -74,3 +82,5 @@ def _log(record: Record) -> None:
             log.info("agent_gone agent=%s", info.id and info.id.value)
         case WeightSet(role=role, weight=weight):
             log.info("weight_set role=%s weight=%s", role, weight)
+        case EpochBegan():
+            pass  # `leading` says it

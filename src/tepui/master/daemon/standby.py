@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from tepui import MESOS_VERSION
+from tepui.master.core.views.cluster import BUILD
 from tepui.master.core.views.questions import PARSERS
 from tepui.master.daemon.options import MasterOptions
 from tepui.web.files import Files, FilesApi
@@ -16,6 +18,12 @@ from tepui.web.process import ProcessApi
 from tepui.web.routes import Routes
 from tepui.wire import mesos
 
+# What is asked of a leader besides the questions; some of it no leader of ours does yet.
+COMMANDS = (
+    *("/api/v1", "/link", "/metrics", "/teardown", "/kill"),
+    *("/reserve", "/unreserve", "/create-volumes", "/destroy-volumes"),
+    *("/machine/down", "/machine/up"),
+)
 NO_LEADER = text(503, "No leader elected")
 NOT_RECOVERED = text(503, "Master has not finished recovery")
 
@@ -37,6 +45,7 @@ class Standby:
             "/health": self._health,
             "/flags": self._flags,
             "/metrics/snapshot": self._metrics,
+            "/version": self._version,
             "/redirect": self._redirect_to_leader,
         }
         table = Routes(prefixes=("/master",))
@@ -44,7 +53,7 @@ class Standby:
             for path, handler in part.items():
                 table.add(path, handler)
         elsewhere = {f"/{name}" for name in PARSERS} - own.keys()
-        for path in (*elsewhere, "/api/v1", "/metrics", "/teardown", "/kill", "/link"):
+        for path in (*elsewhere, *COMMANDS):
             table.add(path, self._redirect)
         return table
 
@@ -66,6 +75,9 @@ class Standby:
 
     def _flags(self, request: Request) -> Response:
         return json({"flags": dict(sorted(self._options.flags.items()))}, request)
+
+    def _version(self, request: Request) -> Response:
+        return json({**BUILD, "version": MESOS_VERSION}, request)
 
     def _metrics(self, request: Request) -> Response:
         return json({"master/elected": 0.0}, request)

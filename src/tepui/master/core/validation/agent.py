@@ -7,12 +7,14 @@ tasks must never fail later. The texts are ours; the agent's operator finds them
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from math import isfinite, isnan
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from tepui.base.errors import Refused
+from tepui.master.core.sharing import SHARED_MAX, shared_resources
 from tepui.master.core.validation.framework import info_error
 from tepui.master.core.validation.ids import id_error
 from tepui.master.core.validation.requested import overlap
@@ -37,6 +39,9 @@ class Claim(Struct, frozen=True):
     resources: tuple[mesos.Resource, ...]
     ended: bool = False  # it uses nothing any more
     has_nan: bool = False  # in what the master would show in JSON
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.id}' of framework '{self.framework_id}'"
 
 
 Known: TypeAlias = Callable[[Claim], Resources | None]  # what the master itself says it uses
@@ -92,13 +97,12 @@ def _claims_error(
     parts: list[Resources] = []
     for claim in _claims(message):
         key = (claim.framework_id, claim.kind, claim.id)
-        text = f"{claim.kind} '{claim.id}' of framework '{claim.framework_id}'"
         if claim.has_nan:
-            return f"{text} has a number that is none"
+            return f"{claim} has a number that is none"
         if claim.framework_id not in framework_ids:
-            return f"{text}, which is not among the agent's frameworks"
+            return f"{claim}, which is not among the agent's frameworks"
         if key in seen:
-            return f"{text} twice"
+            return f"{claim} twice"
         seen.add(key)
         said = _valid_resources(claim.resources)
         if not claim.ended:
@@ -125,11 +129,14 @@ def _claims(message: link.Reregister) -> Iterable[Claim]:
 
 
 def _has_nan(task: mesos.Task) -> bool:
-    numbers = [limit.value for limit in task.limits.values()]
+    for status in task.statuses:
+        if has_nan(status):
+            return True
+    numbers = [limit.value for limit in task.limits.values()] if task.limits else []
     if (check := task.health_check) is not None:
         numbers += [check.delay_seconds, check.interval_seconds]
         numbers += [check.timeout_seconds, check.grace_period_seconds]
-    return any(map(has_nan, task.statuses)) or any(map(isnan, numbers))
+    return any(map(isnan, numbers)) if numbers else False
 
 
 def _framework_error(info: mesos.FrameworkInfo) -> str | None:
@@ -139,12 +146,13 @@ def _framework_error(info: mesos.FrameworkInfo) -> str | None:
     return None if error is None else f"framework '{info.id.value}': {error}"
 
 
+@lru_cache(maxsize=SHARED_MAX)
 def _valid_resources(wire: tuple[mesos.Resource, ...]) -> Resources:
-    """What the entries say, all for one role; raises Refused."""
+    """What the entries say, all for one role; raises Refused. Of most tasks they are the same."""
     role = allocation_role(wire)
     if role is not None:
         validate_role(role)
-    return Resources.of(wire)
+    return shared_resources(wire)[1]
 
 
 def _attribute_error(attribute: mesos.Attribute) -> str | None:

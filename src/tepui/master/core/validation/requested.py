@@ -82,11 +82,20 @@ def role_of_allocation(wire: tuple[mesos.Resource, ...], role: str) -> str:
 
 def overlap(parts: Sequence[Resources]) -> bool:
     """Whether a port or an item of a set is in more than one of `parts`."""
+    unlike = {id(part): part for part in parts}.values()  # many share one object
+    if not any(map(_named, unlike)):
+        return False
     together: dict[str, int] = {}
+    parts = [_named(part) for part in parts]
     for part in parts:
         for name, amount in part.quantities().items():
             together[name] = together.get(name, 0) + amount
     return together != Resources.total(parts).quantities()
+
+
+def _named(part: Resources) -> Resources:
+    """Its ports and items: of amounts everybody has a part, and a volume may be shared."""
+    return Resources.of_entries({k: q for k, q in part.items() if not isinstance(q, int)})
 
 
 def format_total(parts: Sequence[tuple[str, Resources]]) -> str:

@@ -1,0 +1,67 @@
+"""A disk that fills: old sandboxes are removed earlier, and no task is taken when it is full.
+
+Source of the age: Mesos slave.cpp (Slave::age), docs/configuration/agent.md (gc_disk_headroom).
+Differs from Mesos, which may remove a sandbox the moment its executor is over and goes on to
+take tasks: a sandbox that is not an hour old is kept until the disk is full.
+"""
+
+from __future__ import annotations
+
+from tepui.agent.core import gc, lives, updates
+from tepui.agent.core.effects import Effects, note, send
+from tepui.agent.core.events import DiskMeasured
+from tepui.agent.core.lives import STATUS_UNKNOWN
+from tepui.agent.core.state import Framework, State
+from tepui.wire import link, mesos
+
+FREE_BYTES_MIN = 64 << 20  # with less the disk is full
+SANDBOX_AGE_MS_MIN = 3_600_000
+
+LAUNCH_FAILED = mesos.TaskStatus.Reason.REASON_CONTAINER_LAUNCH_FAILED
+
+
+def disk_measured(state: State, event: DiskMeasured, now_ms: int, step: Effects) -> None:
+    """Sandboxes that are too old by now are gone, and the master knows whether tasks are taken."""
+    is_full = event.free_bytes < FREE_BYTES_MIN
+    state.sandbox_age_ms = _sandbox_age_ms(state, event, is_full=is_full)
+    gc.remove_older(state, now_ms - state.sandbox_age_ms, step)
+    if is_full == (state.disk_full is not None):
+        return
+    state.disk_full = None
+    if is_full:
+        free, wanted = event.free_bytes >> 20, FREE_BYTES_MIN >> 20
+        state.disk_full = f"the disk of {state.settings.work_dir} is full: {free} MB are free, {wanted} are needed"
+    note(step, "disk_full" if is_full else "disk_has_room", free_bytes=str(event.free_bytes))
+    tell(state, step)
+
+
+def tell(state: State, step: Effects) -> None:
+    """The master knows whether tasks are taken; one that has just admitted us takes it for granted."""
+    if state.registered and state.protocol >= link.PROTOCOL_OF_CONDITION:
+        send(step, link.Condition(state.disk_full is None, state.disk_full or ""))
+
+
+def refuse(
+    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: Effects
+) -> None:
+    """The tasks, which were sent before the master knew, are lost or dropped; nothing is launched."""
+    assert state.disk_full is not None
+    executor = message.executor
+    if executor is not None and executor.executor_id.value not in framework.executors:
+        name = executor.executor_id.value
+        send(step, link.ExecutorExited(framework.id, name, STATUS_UNKNOWN, built_in=False))
+    for info in message.tasks:
+        executor_id = info.task_id.value if executor is None else executor.executor_id.value
+        task = lives.add_refused_task(state, framework, info, executor_id)
+        lost, text = updates.lost_state(framework), f"Not launched: {state.disk_full}"
+        updates.report_from_agent(state, framework, task, lost, LAUNCH_FAILED, text, now_ms, step)
+
+
+def _sandbox_age_ms(state: State, event: DiskMeasured, *, is_full: bool) -> int:
+    """How old a sandbox may become."""
+    if is_full:
+        return 0
+    used = 1 - event.free_bytes / event.capacity_bytes
+    allowed = max(0.0, 1 - state.settings.gc_disk_headroom - used)
+    delay_ms = state.settings.gc_delay_ms
+    return max(int(delay_ms * allowed), min(SANDBOX_AGE_MS_MIN, delay_ms))
