@@ -22,6 +22,7 @@ class Connection:
     """A socket with a buffer of what came and was not taken yet."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self.socket = socket.create_connection((HOST, port), timeout=ANSWER_S)
         self.buffer = b""
         self.closed = False  # by the server

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.compat.listing import (
     IMAGES,
-    RECOVERY,
     Difference,
 )
 
@@ -151,6 +150,5 @@ SCHEDULERS: tuple[Difference, ...] = (
         (10,),
         ("event UPDATE t1*", "offer*", "stream1 event FAILURE", "stream1 event UPDATE t1*"),
         "an agent that restarts comes back as itself",
-        RECOVERY,
     ),
 )

@@ -9,13 +9,14 @@ other pieces, so offers that fit no recorded one are declined, without a filter,
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
 
-from tests.compat import bodies, rawwire, sandbox
+from tests.compat import bodies, rawwire, sandbox, znodes
 from tests.compat.connection import Connection, Ended, Stream
 from tests.compat.jsonvalue import Json, parse
 from tests.compat.jsonvalue import field as member
@@ -131,6 +132,7 @@ class Player:
         self._done: set[tuple[str, int, int]] = set()  # events that were taken ahead of their step
         self._late = False
         self._questions = 0
+        self.zookeeper: str | None = None  # its hosts, where there are several masters
 
     def play(self, steps: Sequence[Step], before: Mapping[int, Callable[[], None]]) -> None:
         """Play all steps, doing what belongs `before` each; what differs is in `findings`."""
@@ -169,6 +171,11 @@ class Player:
             if arrivals is None:
                 raise Unplayed(f"{step.where}: no stream {step.stream}")
             self._expect(step, arrivals, step.events)
+        elif step.znode is not None:
+            assert self.zookeeper is not None, "this lane has no ZooKeeper"
+            wanted = parse(self._ported(json.dumps(step.znode)))
+            assert isinstance(wanted, dict)
+            self._problems(step, znodes.findings(wanted, self.zookeeper, self.names))
         else:
             work = Path(self.places[f"<WORK>/agent{AGENT_PORT}"])
             found = sandbox.findings(step, work, self.names, self._ported)
@@ -420,7 +427,7 @@ class Player:
 
     def _call(self, arrivals: Arrivals, call: Json) -> int:
         """A call that the recorded framework did not make; the status of its answer."""
-        connection = Connection(self.ports[MASTER_PORT])
+        connection = Connection(arrivals.stream.connection.port)
         headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", arrivals.stream_id)]
         connection.send("POST", "/api/v1/scheduler", headers, json.dumps(call).encode())
         status = connection.head().status
@@ -443,7 +450,8 @@ class Player:
     def _all_that_was_decided(self, arrivals: Arrivals) -> None:
         """Read what the master has decided until now: the answer to a question comes after it.
 
-        Only schedulers have such a question: how a task is that nobody knows.
+        Only schedulers have such a question: how a task is that nobody knows, of an agent that
+        nobody knows, so that it is answered also while agents are expected back.
         """
         if arrivals.framework is None or arrivals.stream.end is not None:
             return
@@ -454,7 +462,9 @@ class Player:
             {
                 "type": "RECONCILE",
                 "framework_id": arrivals.framework,
-                "reconcile": {"tasks": [{"task_id": {"value": task}}]},
+                "reconcile": {
+                    "tasks": [{"task_id": {"value": task}, "agent_id": {"value": "nobody"}}]
+                },
             },
         )
         if asked == 202:
@@ -550,9 +560,9 @@ class Player:
     def _ported(self, text: str) -> str:
         for place, path in self.places.items():
             text = text.replace(place, path)
-        for recorded, real in self.ports.items():
-            text = text.replace(str(recorded), str(real))
-        return text
+        # All at once: a port here may be one that was recorded.
+        recorded = "|".join(map(str, self.ports))
+        return re.sub(recorded, lambda match: str(self.ports[int(match[0])]), text)
 
     def _filled(self, text: str) -> str:
         return self.names.fill(self._ported(text))

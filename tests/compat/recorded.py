@@ -39,7 +39,7 @@ END = "<END OF STREAM: last chunk>"
 CUT = "<END OF STREAM: connection closed>"
 REPEATED = re.compile(r"<(\d+) times (\w)>")
 MASTER_PORT, AGENT_PORT, SECOND_AGENT_PORT = 15050, 15051, 15052
-STANDBY_PORT = 15055  # what a standby answers without asking the leader, every master does
+STANDBY_PORT = 15055
 
 
 class Request(Struct, frozen=True):

@@ -43,6 +43,7 @@ class Lane(Struct, frozen=True):
     agents: tuple[tuple[str, ...], ...]
     chains: tuple[Chain, ...]
     master: tuple[str, ...] = ()
+    masters: int = 1  # several have a ZooKeeper
 
 
 def _alone(area: str, *names: str) -> tuple[Chain, ...]:
@@ -247,6 +248,11 @@ LANES = (
             ),
             Chain(
                 "E",
+                ("executor-agent-restart-scheduler-side",),
+                beside=("executor-agent-restart-executor-side",),
+            ),
+            Chain(
+                "E",
                 ("executor-agent-restart-no-checkpoint-scheduler-side",),
                 beside=("executor-agent-restart-no-checkpoint-executor-side",),
             ),
@@ -306,6 +312,8 @@ LANES = (
                 "command-task-with-everything",
                 "command-task-argv",
                 "custom-executor-command",
+                "work-dir-layout",
+                "master-work-dir",
             ),
         ),
     ),
@@ -313,7 +321,6 @@ LANES = (
         "permitted",
         (PLAIN,),
         (
-            *_alone("F", "standby-answers", "leader-killed"),
             *_alone("G", "subscribe-principals-and-roles"),
             Chain(
                 "G",
@@ -325,7 +332,13 @@ LANES = (
         ),
     ),
     Lane(
-        "failures",
+        "elected",
+        (PLAIN,),
+        _alone("F", "zookeeper-nodes", "standby-answers", "leader-killed"),
+        masters=2,
+    ),
+    Lane(
+        "restarts",  # without the ping timeout of those below: agents may take longer to be back
         (PLAIN,),
         _alone(
             "H",
@@ -333,6 +346,15 @@ LANES = (
             "agent-killed-and-restarted-at-once-checkpoint-true-partition-aware",
             "agent-killed-and-restarted-at-once-checkpoint-false-unaware",
             "agent-killed-and-restarted-at-once-checkpoint-false-partition-aware",
+            "agent-restarted-with-other-resources",
+            "master-restart",
+        ),
+    ),
+    Lane(
+        "failures",
+        (PLAIN,),
+        _alone(
+            "H",
             "agent-away-past-ping-timeout-and-back-checkpoint-true-unaware",
             "agent-away-past-ping-timeout-and-back-checkpoint-true-partition-aware",
             "agent-SIGSTOP-partition-partition-aware",
@@ -342,7 +364,6 @@ LANES = (
             "mark-agent-gone-unaware",
             "mark-agent-gone-partition-aware",
             "mark-agent-gone-unreachable",
-            "master-restart",
         ),
         ("--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=2"),
     ),

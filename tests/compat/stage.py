@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import os
 import shutil
 import signal
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
-from tests.compat.connection import Connection
+from tests.compat.connection import HOST, Connection
 from tests.compat.differences import fitting, playable
 from tests.compat.jsonvalue import Json
 from tests.compat.jsonvalue import field as member
@@ -33,7 +34,8 @@ from tests.compat.recorded import (
     scenario,
 )
 from tests.compat.scenarios import PLAIN, RESOURCES, Chain, Lane
-from tests.real.cluster import Cluster
+from tests.real.cluster import Cluster, Daemon
+from tests.real.zookeeper import ZooKeeper
 
 WAIT_S = 20.0  # for what was done outside HTTP to show
 PUPPET = Path(__file__).with_name("puppet.py")
@@ -54,12 +56,17 @@ class Stage:
     def __init__(self, lane: Lane, directory: Path) -> None:
         self.lane = lane
         self.files = directory / "files"
+        self.zookeeper = ZooKeeper(directory) if lane.masters > 1 else None
         self.cluster = Cluster(
             directory / "cluster",
             agents=0,
+            masters=lane.masters,
+            zk=None if self.zookeeper is None else self.zookeeper.url("/mesos"),
             resources=RESOURCES.partition("=")[2],
             master_flags=("--no-hostname_lookup", *lane.master),
         )
+        self.ended = contextlib.ExitStack()
+        self.restarted = threading.Event()  # the agent, in this chain
 
     def __enter__(self) -> Stage:
         self.files.mkdir(parents=True)
@@ -72,21 +79,32 @@ class Stage:
                 entry.mode = 0o644 if content else 0o755
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))
-        self.cluster.__enter__()
-        for flags in self.lane.agents:
-            self.cluster.start_agent(*flags)
-            self.cluster.wait_for_agents(len(self.cluster.agents))
+        if self.zookeeper is not None:
+            self.zookeeper.__enter__()
+            self.ended.callback(self.zookeeper.__exit__, None, None, None)
+        try:
+            self.cluster.__enter__()
+            self.ended.callback(self.cluster.__exit__, None, None, None)
+            for flags in self.lane.agents:
+                self.cluster.start_agent(*flags)
+                self.cluster.wait_for_agents(len(self.cluster.agents))
+        except BaseException:
+            self.ended.close()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.cluster.__exit__(None, None, None)
+        self.ended.close()
 
     def play(self, chain: Chain) -> Played:
         """Play a chain's scenarios, then leave nothing of them behind."""
         started = time.monotonic()
+        self.restarted.clear()
         self._revive()
         known = Names({"<PYTHON>": sys.executable})
         player = Player(self._ports(), self._places(), known, absent)
+        if self.zookeeper is not None:
+            player.zookeeper = f"{HOST}:{self.zookeeper.servers[0].port}"
         renamed = dict(chain.renamed)
         others = [self._beside(player, scenario(name)) for name in chain.beside]
         for name in chain.scenarios:
@@ -98,26 +116,31 @@ class Stage:
                 kept = {n: v for n, v in player.names.values.items() if not n.startswith("<OFFER_")}
                 player.names = Names(kept)
             player.play(playable(name), self._before(player, name))
-        for thread in others:
+        for _, thread in others:
             thread.join(WAIT_S)
         if chain.area == "D":
             player.cut("stream1")  # its updates were not recorded
         player.end()
+        for executor, _ in others:
+            executor.let_go()
         self._clear()
         return Played(
             chain, tuple(player.played), tuple(player.findings), time.monotonic() - started
         )
 
-    def _beside(self, player: Player, steps: tuple[Step, ...]) -> threading.Thread:
+    def _beside(self, player: Player, steps: tuple[Step, ...]) -> tuple[Puppet, threading.Thread]:
         """The executor's side of a scenario, played at the same time with the same names."""
         executor = Puppet(self, player, steps)
         thread = threading.Thread(target=executor.play, name=steps[0].name)
         thread.start()
-        return thread
+        return executor, thread
 
     def _ports(self) -> dict[int, int]:
-        master = _port(self.cluster.master_address)
-        ports = {MASTER_PORT: master, STANDBY_PORT: master}
+        leader = self._leader()
+        ports = {MASTER_PORT: _port(leader)}
+        for master in self.cluster.masters:
+            if master.address != leader:
+                ports[STANDBY_PORT] = _port(master.address)
         for recorded, agent in zip(
             (AGENT_PORT, SECOND_AGENT_PORT), self.cluster.agents, strict=False
         ):
@@ -135,6 +158,7 @@ class Stage:
     def _before(self, player: Player, name: str) -> dict[int, Callable[[], None]]:
         """What was done outside HTTP before a step of the scenario."""
         first = "<FRAMEWORK_1>"
+        agent = self.cluster.agents[0].process
 
         def relabel(old: str, new: str) -> None:
             player.streams[new] = player.streams.pop(old)
@@ -191,7 +215,6 @@ class Stage:
             case "run-task-and-reserve-not-authorized":
                 return {14: lambda: alias("<OFFER_4>", "<OFFER_1>")}
             case "agent-SIGSTOP-partition-partition-aware":
-                agent = self.cluster.agents[0].process
                 return {
                     11: lambda: agent.send_signal(signal.SIGSTOP),
                     14: lambda: agent.send_signal(signal.SIGCONT),
@@ -203,13 +226,30 @@ class Stage:
             case name if name.startswith("mark-agent-gone-"):
                 return {11: self._let_agent_end}
             case name if name.startswith("agent-away-past-ping-timeout-and-back-"):
-                return {12: self._kill_agent}
-            case "executor-agent-restart-no-checkpoint-scheduler-side":
+                return {12: self._kill_agent, 26: self.cluster.agents[0].start}
+            case name if name.startswith("agent-killed-and-restarted-at-once-"):
+                return {11: self._restart_agent}
+            case name if name.startswith("executor-agent-restart-"):
                 return {10: self._restart_agent}
+            case "leader-killed":
+                return {
+                    10: self._kill_leader,
+                    14: lambda: self.cluster.wait_for_agents(1),  # of the other, which leads now
+                }
+            case "agent-restarted-with-other-resources":
+                return {2: self._start_smaller}
+            case "master-restart":
+                return {
+                    10: self._restart_master,
+                    19: lambda: agent.send_signal(signal.SIGCONT),
+                }
         return {}
 
     def _revive(self) -> None:
         """Start those of the lane's agents that a scenario before has ended, as new ones."""
+        for master in self.cluster.masters:
+            if not master.running:
+                self._start_again(master)
         dead = [one for one in self.cluster.agents[: len(self.lane.agents)] if not one.running]
         for agent in dead:
             shutil.rmtree(self.cluster.directory / agent.name / "work" / "meta")
@@ -226,11 +266,49 @@ class Stage:
                 player.names.values["<UUID_1>"] = one["container_id"]
 
     def _kill_agent(self) -> None:
-        self.cluster.agents[0].kill()
+        """When what it got before is on its disk: that is before it answers."""
+        agent = self.cluster.agents[0]
+
+        def is_known() -> bool:
+            state: Json = self.cluster.get("/state", agent.address)  # type: ignore[assignment]
+            return bool(member(state, "id"))
+
+        self._until(is_known, "the agent knows its id")
+        agent.kill()
 
     def _let_agent_end(self) -> None:
         self.cluster.agents[0].wanted = False
         self.cluster.agents[0].killed = True
+
+    def _kill_leader(self) -> None:
+        self._master_at(self._leader()).kill()
+
+    def _restart_master(self) -> None:
+        """The agent does nothing meanwhile, so that it is not back before it is asked about."""
+        self.cluster.agents[0].process.send_signal(signal.SIGSTOP)
+        self._kill_leader()
+        self._start_again(self.cluster.master)
+
+    def _start_again(self, master: Daemon) -> None:
+        master.start()
+        self._until(lambda: self.cluster.answers(master), "the master is back")
+
+    def _start_smaller(self) -> None:
+        """The agent is refused what it had when it comes back with other resources."""
+        agent = self.cluster.agents[0]
+        self._kill_agent()
+        assert agent.run_once("--resources=cpus:2;mem:4096;disk:10240;ports:[31000-32000]") == 1
+
+    def _leader(self) -> str:
+        """host:port of the master that leads."""
+        if self.zookeeper is None:
+            return self.cluster.master_address
+        leader = self.cluster.leader()
+        assert leader is not None, "no master leads"
+        return leader.address
+
+    def _master_at(self, address: str) -> Daemon:
+        return next(one for one in self.cluster.masters if one.address == address)
 
     def _kill_task(self, player: Player) -> None:
         """Kill the process that a status names as the executor's."""
@@ -262,9 +340,10 @@ class Stage:
 
     def _restart_agent(self) -> None:
         agent = self.cluster.agents[0]
-        agent.kill()
+        self._kill_agent()
         agent.start()
         self._until(lambda: self.cluster.answers(agent), "the agent answers again")
+        self.restarted.set()
 
     def _gone(self, player: Player, name: str) -> bool:
         """The framework has been removed."""
@@ -301,7 +380,7 @@ class Stage:
         self._until(self._all_free, "everything is free again")
 
     def _teardown(self, framework: str) -> None:
-        connection = Connection(_port(self.cluster.master_address))
+        connection = Connection(_port(self._leader()))
         call = {"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework}}}
         headers = [("Content-Type", "application/json"), ("Accept", "application/json")]
         connection.send("POST", "/api/v1", headers, json.dumps(call).encode())
@@ -319,7 +398,7 @@ class Stage:
         return True
 
     def _get(self, path: str) -> Json:
-        answer: Json = self.cluster.get(path)  # type: ignore[assignment]  # JSON, as parsed
+        answer: Json = self.cluster.get(path, self._leader())  # type: ignore[assignment]  # JSON, as parsed
         return answer
 
     def _until(self, holds: Callable[[], bool], what: str) -> None:
@@ -336,22 +415,36 @@ class Puppet:
         self._scheduler = player
         name = steps[0].name.removesuffix("-executor-side")
         self._log = stage.files / f"{name}.<N>.log"
+        self._is_there = True
 
     def play(self) -> None:
-        """Wait for the process, play its side, let it end."""
+        """Wait for the process and play its side."""
         until = time.monotonic() + WAIT_S
         environment = Path(f"{self._log}.environment")
         while not environment.exists() and time.monotonic() < until:
             time.sleep(0.02)
         ports, places = self._stage._ports(), self._stage._places()
         player = Player(ports, places, self._names, absent)
-        player.play(self._steps, {})
+        again = self._steps[0].name == "executor-agent-restart-executor-side"
+        player.play(self._steps, {14: self._wait_for_agent} if again else {})
         player.end()
         self._scheduler.findings += player.findings
         self._scheduler.played += player.played
-        if environment.exists():
-            with open(f"{self._log}.end", "w") as end:
-                end.write("0")
+        if any('"FAILURE"' in text for step in self._scheduler.steps for text in step.events or ()):
+            self.let_go()  # else its end was not recorded
+
+    def let_go(self) -> None:
+        """Its process may end, if there is one and it has not."""
+        if self._is_there and Path(f"{self._log}.environment").exists():
+            self._is_there = False
+            with contextlib.suppress(OSError):  # nobody reads: it was killed
+                end = os.open(f"{self._log}.end", os.O_WRONLY | os.O_NONBLOCK)
+                os.write(end, b"0")
+                os.close(end)
+
+    def _wait_for_agent(self) -> None:
+        """Before the executor subscribes again."""
+        assert self._stage.restarted.wait(WAIT_S), "the agent was not restarted"
 
 
 def _ids(answer: Json, key: str) -> set[str]:

@@ -11,12 +11,12 @@ Of the exchanges that were recorded (requests with their answers, and events rea
     A6         56           0                  1
     B          222          22                 148
     B-crashes  1            0                  17
-    C          98           41                 88
-    D          20           7                  3
-    E          112          0                  25
-    F          11           2                  68
+    C          99           41                 87
+    D          20           10                 0
+    E          136          1                  0
+    F          73           6                  2
     G          35           7                  69
-    H          181          2                  77
+    H          228          5                  27
 
 A few of those that differ do so by the moment of an offer; in another run they may be as recorded.
 """
@@ -35,6 +35,7 @@ from tests.compat.recorded import AREAS, Step, scenarios
 from tests.compat.scenarios import LANES, Chain, Lane
 from tests.compat.stage import Played, Stage
 from tests.compat.waiting import WAITING
+from tests.real.zookeeper import Unavailable
 
 pytestmark = pytest.mark.real
 
@@ -59,7 +60,10 @@ class Performance:
 
     def played(self, chain: Chain) -> Played:
         """What came of the chain, when it has been played."""
-        return self._played[chain.name].result()
+        try:
+            return self._played[chain.name].result()
+        except Unavailable as reason:
+            pytest.skip(str(reason))
 
     def close(self) -> None:
         """Wait until all clusters have ended; raises what one of them says of its end."""
@@ -79,7 +83,8 @@ class Performance:
             for chain in chains:
                 if not self._played[chain.name].done():
                     self._played[chain.name].set_exception(error)
-            raise
+            if not isinstance(error, Unavailable):
+                raise
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,17 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
 import psutil
+
+from tests.real.ports import free_ports
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -38,17 +39,26 @@ ANSWER_S = 30.0  # for one HTTP answer
 POLL_S = 0.02
 LAUNCHER = "agent/launcher/__main__.py"
 LOG_BYTES = 4000  # of each log when something failed
+TEPUI = ("-m", "tepui.cli.main")
 
 
 class Daemon:
     """One process of the cluster, which can be ended and started again."""
 
-    def __init__(self, name: str, address: str, command: Sequence[str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        arguments: Sequence[str],
+        log: Path,
+        program: Sequence[str] = TEPUI,
+    ) -> None:
         self.name = name
         self.address = address  # host:port
         self.log = log
         self.killed = False  # at least once, so that something may have outlived it
-        self._command = tuple(command)
+        self.program = tuple(program)  # what Python is to run, when it is started next
+        self._arguments = tuple(arguments)
         self.start()
 
     def start(self, *flags: str) -> None:
@@ -61,7 +71,7 @@ class Daemon:
         environment["PYTHONPATH"] = str(PROJECT / "src")
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                (*self._command, *flags),
+                (sys.executable, *self.program, *self._arguments, *flags),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -122,7 +132,9 @@ class Cluster:
         resources: str = RESOURCES,
         master_flags: Sequence[str] = (),
         agent_flags: Sequence[str] = (),
+        programs: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        """`programs` says by name which daemons are something else than `tepui` at first."""
         self.directory = directory.resolve()
         self.agents: list[Daemon] = []
         self.masters: list[Daemon] = []
@@ -132,6 +144,7 @@ class Cluster:
         self._resources = resources
         self._master_flags = tuple(master_flags)
         self._agent_flags = tuple(agent_flags)
+        self._programs = programs or {}
 
     @property
     def master(self) -> Daemon:
@@ -159,13 +172,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
-            own = [] if self._zk is None else [f"--zk={self._zk}"]
-            for number in range(1, self._masters_count + 1):
-                name = "master" if number == 1 else f"master-{number}"
-                self.masters.append(self._start(name, _free_port(), [*own, *self._master_flags]))
-            for _ in range(self._count):
-                self.start_agent()
-            self.wait_for_agents(self._count)
+            self._start_all()
         except BaseException:
             self._end(failed=True)
             raise
@@ -179,6 +186,33 @@ class Cluster:
     ) -> None:
         self._end(failed=error is not None)
 
+    def _start_all(self) -> None:
+        own = [] if self._zk is None else [f"--zk={self._zk}"]
+        for _ in range(self._masters_count):
+            self._start_master(free_ports(1)[0], *own)
+        for _ in range(self._count):
+            self.start_agent()
+        self.wait_for_agents(self._count)
+
+    def _start_master(self, port: int, *flags: str) -> Daemon:
+        name = "master" if not self.masters else f"master-{len(self.masters) + 1}"
+        master = self._start(name, port, [*flags, *self._master_flags])
+        self.masters.append(master)
+        return master
+
+    def start_together(self, zk: str, masters: int, *flags: str) -> None:
+        """Start the master, which has ended, again, and others beside it; they have a ZooKeeper."""
+        self._zk = zk
+        self.master.start(f"--zk={zk}", *flags)
+        while len(self.masters) < masters:
+            self._start_master(free_ports(1)[0], f"--zk={zk}", *flags)
+
+    def start_alone(self) -> None:
+        """Start the first master again, without the ZooKeeper and the others; all have ended."""
+        self._zk = None
+        del self.masters[1:]
+        self.master.start()
+
     def start_agent(self, *flags: str) -> Daemon:
         """Start one more agent; `wait_for_agents` waits for its registration."""
         name = f"agent-{len(self.agents) + 1}"
@@ -188,13 +222,14 @@ class Cluster:
             f"--runtime_dir={self.directory / name / 'run'}",
             "--registration_backoff_factor=50ms",
         ]
-        agent = self._start(name, _free_port(), [*own, *self._agent_flags, *flags])
+        agent = self._start(name, free_ports(1)[0], [*own, *self._agent_flags, *flags])
         self.agents.append(agent)
         return agent
 
-    def wait_for_agents(self, count: int) -> None:
+    def wait_for_agents(self, count: int, deadline_s: float = READY_S) -> None:
         """Return when `count` agents are registered and active."""
-        self.wait_until(lambda: self._active() == count, f"{count} agents are registered")
+        what = f"{count} agents are registered"
+        self.wait_until(lambda: self._active() == count, what, deadline_s)
 
     def wait_until(self, holds: Callable[[], bool], what: str, deadline_s: float = READY_S) -> None:
         """Return when `holds` does; fail when it does not in time, or when a daemon has ended."""
@@ -231,17 +266,15 @@ class Cluster:
     def _start(self, name: str, port: int, flags: Sequence[str]) -> Daemon:
         work_dir = self.directory / name / "work"
         work_dir.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "tepui.cli.main",
+        arguments = [
             name.partition("-")[0],
             f"--ip={HOST}",
             f"--port={port}",
             f"--work_dir={work_dir}",
             *flags,
         ]
-        return Daemon(name, f"{HOST}:{port}", command, self.directory / f"{name}.log")
+        log = self.directory / f"{name}.log"
+        return Daemon(name, f"{HOST}:{port}", arguments, log, self._programs.get(name, TEPUI))
 
     def _daemons(self) -> list[Daemon]:
         return [*self.agents, *self.masters]
@@ -320,13 +353,6 @@ def wait_gone(pid: int, deadline_s: float = END_S) -> None:
         assert select.select([pidfd], [], [], deadline_s)[0], f"process {pid} is still there"
     finally:
         os.close(pidfd)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _has(process: psutil.Process, mark: str) -> bool:

@@ -22,16 +22,20 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
 import pytest
 
+from tests.real.ports import free_ports
+
 OWN_CHOICE = "TEPUI_ZOOKEEPER_JAR"
 JAR = "/usr/share/java/zookeeper.jar"
+LOGS_JAR = "slf4j-simple.jar"  # beside it, perhaps: then there are logs
 HOST = "127.0.0.1"
 TICK_MS = 200
+INIT_MS = 10_000  # for a new leader to have followers
 READY_S = 60.0
 POLL_S = 0.02
 LOG_BYTES = 4000
@@ -58,8 +62,11 @@ def command() -> list[str]:
         "-Dzookeeper.admin.enableServer=false",
         "-Dzookeeper.4lw.commands.whitelist=srvr",
         "-Djava.net.preferIPv4Stack=true",
+        "-Dzookeeper.forceSync=no",  # who is killed loses nothing that was written
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+        "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
         "-cp",
-        str(jar),
+        f"{jar}:{jar.with_name(LOGS_JAR)}",
         "org.apache.zookeeper.server.quorum.QuorumPeerMain",
     ]
 
@@ -67,9 +74,17 @@ def command() -> list[str]:
 class Server:
     """One server, which can be ended and started again with what it has on its disk."""
 
-    def __init__(self, directory: Path, number: int, ports: list[tuple[int, int, int]]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        number: int,
+        ports: list[tuple[int, int, int]],
+        reached: Mapping[int, int] | None = None,
+        tick_ms: int = TICK_MS,
+    ) -> None:
+        """`reached` says at which ports this one finds the quorum ports of others, by number."""
         self.number = number
-        self.port, _, _ = ports[number - 1]
+        self.port, self.quorum_port, _ = ports[number - 1]
         self.process: subprocess.Popen[bytes] | None = None
         self.log = directory / "log"
         self._configuration = directory / "zoo.cfg"
@@ -77,19 +92,20 @@ class Server:
         data.mkdir(parents=True)
         (data / "myid").write_text(f"{number}\n")
         lines = [
-            f"tickTime={TICK_MS}",
-            "initLimit=50",
+            f"tickTime={tick_ms}",
+            f"initLimit={INIT_MS // tick_ms}",
             "syncLimit=10",
             f"dataDir={data}",
             f"clientPort={self.port}",
             f"clientPortAddress={HOST}",
             "maxClientCnxns=0",
-            f"minSessionTimeout={2 * TICK_MS}",
+            f"minSessionTimeout={2 * tick_ms}",
             "maxSessionTimeout=60000",
         ]
         if len(ports) > 1:
+            found = {**(reached or {}), number: self.quorum_port}
             lines += [
-                f"server.{one}={HOST}:{quorum}:{election}"
+                f"server.{one}={HOST}:{found.get(one, quorum)}:{election}"
                 for one, (_, quorum, election) in enumerate(ports, 1)
             ]
         self._configuration.write_text("\n".join(lines) + "\n")
@@ -140,14 +156,23 @@ class Server:
 
 
 class ZooKeeper:
-    """One server, or an ensemble of three."""
+    """One server, or an ensemble of three.
 
-    def __init__(self, directory: Path, servers: int = 1) -> None:
+    With `reached` they find each other's quorum ports there, by number: at proxies.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        servers: int = 1,
+        reached: Mapping[int, int] | None = None,
+        tick_ms: int = TICK_MS,
+    ) -> None:
         command()
-        ports = _free_ports(3 * servers)
+        ports = free_ports(3 * servers)
         of_each = [(ports[3 * i], ports[3 * i + 1], ports[3 * i + 2]) for i in range(servers)]
         self.servers = [
-            Server(directory / f"zookeeper{number}", number, of_each)
+            Server(directory / f"zookeeper{number}", number, of_each, reached, tick_ms)
             for number in range(1, servers + 1)
         ]
 
@@ -214,17 +239,6 @@ def available(directory: Path, servers: int = 1) -> ZooKeeper:
         return ZooKeeper(directory, servers)
     except Unavailable as reason:
         pytest.skip(str(reason))
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            one = stack.enter_context(socket.socket())
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind((HOST, 0))
-            ports.append(int(one.getsockname()[1]))
-        return ports
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ def test_addresses_become_base_urls(text: str, urls: tuple[str, ...]) -> None:
     ("text", "why"),
     [
         ("", "expected host:port"),
-        ("zk://z1:2181/mesos", "ZooKeeper addresses are not read here"),
         ("m1:port", "address 'm1:port'"),
         ("m1:99999", "address 'm1:99999'"),
         ("ftp://m1", "unknown scheme 'ftp'"),

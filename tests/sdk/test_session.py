@@ -106,6 +106,76 @@ def test_no_master_within_the_connect_timeout_ends_with_the_last_cause() -> None
     assert end == ev.EndUnreachable("no master took the subscription within 0.05 s: m1: refused")
 
 
+def elected_session(**options: int) -> session.State:
+    masters = Masters((), Backoff(100, 1000, no_jitter))
+    return session.new_state(
+        scheduler.Call.Subscribe(framework_info=INFO),
+        masters,
+        no_jitter,
+        connect_timeout_ms=options.get("connect_timeout_ms"),
+    )
+
+
+def test_nobody_is_asked_before_one_was_elected() -> None:
+    state = elected_session()
+    assert do(state, ev.Begun()) == []
+    assert do(state, ev.NobodyLeads("nobody")) == []
+    assert asked(do(state, ev.Elected("http://m1:1"))) == ["http://m1:1"]
+    assert do(state, ev.Elected("http://m1:1")) == []
+
+
+def test_an_election_without_a_leader_is_told_when_the_time_is_over() -> None:
+    state = elected_session(connect_timeout_ms=50)
+    do(state, ev.Begun())
+    do(state, ev.NobodyLeads("nobody leads"))
+    (end,) = session.step(state, [], 50).then
+    assert end == ev.EndUnreachable("no master took the subscription within 0.05 s: nobody leads")
+
+
+def test_an_attempt_at_who_leads_no_more_is_left_for_who_does() -> None:
+    state = elected_session()
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m1:1"))
+    actions = do(state, ev.Elected("http://m2:1"))
+    assert actions[0] == ev.Leave()
+    assert asked(actions) == ["http://m2:1"]
+
+
+def test_a_wait_for_the_next_attempt_ends_with_an_election() -> None:
+    state = elected_session()
+    do(state, ev.Begun())
+    assert asked(do(state, ev.Elected("http://m1:1"))) == ["http://m1:1"]
+    assert asked(do(state, ev.Broken("down"))) == ["http://m1:1"]
+    assert asked(do(state, ev.Broken("down"))) == []
+    assert asked(do(state, ev.Elected("http://m2:1"))) == ["http://m2:1"]
+    assert session.step(state, [], 10_000).then == []
+
+
+def test_a_subscription_is_left_for_the_next_leader_and_its_offers_are_void() -> None:
+    state = elected_session()
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m1:1"))
+    do(state, ev.Received(SUBSCRIBED))
+    assert do(state, ev.NobodyLeads("gone")) == []
+    left, forget, again = do(state, ev.Elected("http://m2:1"), 1000)
+    assert (left, forget) == (ev.Leave(), ev.ForgetOffers())
+    assert isinstance(again, ev.Subscribe)
+    assert (again.master, again.call.framework_id) == ("http://m2:1", mesos.FrameworkID("fw-1"))
+
+
+def test_a_framework_without_failover_ends_with_its_master() -> None:
+    state = elected_session()
+    state.subscribe = structs.replace(
+        state.subscribe, framework_info=structs.replace(INFO, failover_timeout=0.0)
+    )
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m1:1"))
+    do(state, ev.Received(SUBSCRIBED))
+    actions = do(state, ev.Elected("http://m2:1"))
+    assert asked(actions) == []
+    assert isinstance(actions[-1], ev.EndFramework)
+
+
 def test_a_lost_stream_voids_offers_and_subscribes_again_with_the_id() -> None:
     state = subscribed()
     assert do(state, ev.Broken("cut"), 1000) == [ev.ForgetOffers()]

@@ -12,6 +12,7 @@ import click
 from tepui.cli.listing import Cluster, Framework
 from tepui.sdk import BadPeer, OperatorClient, Unreachable
 from tepui.wire import mesos
+from tepui.zookeeper.url import FILE_SCHEME, SCHEME
 
 T = TypeVar("T")
 
@@ -24,8 +25,8 @@ async def open_master(address: str) -> AsyncIterator[OperatorClient]:
     async with OperatorClient(address) as client:
         try:
             yield client
-        except Unreachable:
-            raise no_master(address) from None
+        except Unreachable as error:
+            raise no_master(address, str(error)) from None
         except BadPeer:
             raise click.ClickException(
                 f"{address} answers, but not as a master: is it the port of an agent?"
@@ -42,8 +43,10 @@ def get_cluster(address: str) -> Cluster:
     return asyncio.run(get())
 
 
-def no_master(address: str) -> click.ClickException:
-    """The error for a master that does not answer."""
+def no_master(address: str, cause: str) -> click.ClickException:
+    """The error for a master that does not answer; `cause` is what is wrong in ZooKeeper."""
+    if address.strip().startswith((SCHEME, FILE_SCHEME)):
+        return click.ClickException(f"{cause}: does --master or TEPUI_MASTER name your cluster?")
     return click.ClickException(
         f"no master answers at {address}: start a cluster with 'tepui up', "
         "or name yours with --master HOST:PORT or TEPUI_MASTER"

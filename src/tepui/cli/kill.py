@@ -18,8 +18,8 @@ async def kill_task(master: str, framework_id: str, task_id: str) -> None:
     """The master has taken the kill; raises CallRefused with its reason when it has not."""
     try:
         leader = await find_leader(master, timeout_s=FIND_S_MAX)
-    except Unreachable:
-        raise no_master(master) from None
+    except Unreachable as error:
+        raise no_master(master, str(error)) from None
     timeout = aiohttp.ClientTimeout(total=KILL_S_MAX)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,

@@ -9,12 +9,12 @@ LOOPBACK = ("127.", "::1", "localhost")
 
 master_option = click.option(
     "--master",
-    metavar="HOST:PORT",
+    metavar="ADDRESS",
     envvar="TEPUI_MASTER",
     default=MASTER_DEFAULT,
     show_default=True,
     show_envvar=True,
-    help="The master, or several with commas.",
+    help="HOST:PORT of the master, or of several with commas; or zk://HOST:PORT,.../PATH.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

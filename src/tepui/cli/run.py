@@ -112,8 +112,8 @@ def command(
     )
     try:
         return run_job(options, job, show_for(job, quiet=quiet))
-    except Unreachable:
-        raise no_master(master) from None
+    except Unreachable as error:
+        raise no_master(master, str(error)) from None
     except SdkError as error:
         click.echo(f"tepui run: {error}", err=True)
         return EXIT_NOT_RUN

@@ -88,8 +88,8 @@ class Runner:
         )
         try:
             await find_leader(self._options.master, timeout_s=FIND_S_MAX)
-        except Unreachable:
-            raise no_master(self._options.master) from None
+        except Unreachable as error:
+            raise no_master(self._options.master, str(error)) from None
         client = SchedulerClient(self._options.master, framework, connect_timeout_s=CONNECT_S_MAX)
         async with client:
             background = [

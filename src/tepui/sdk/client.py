@@ -15,8 +15,6 @@ from msgspec import Struct, structs
 from tepui.sdk.calls import SchedulerCalls, filters, ids
 from tepui.sdk.core import events as ev
 from tepui.sdk.core import session
-from tepui.sdk.core.backoff import Backoff
-from tepui.sdk.core.masters import RETRY_MS, RETRY_MS_MAX, Masters, parse_masters
 from tepui.sdk.driver import Driver
 from tepui.sdk.errors import (
     BadPeer,
@@ -28,6 +26,7 @@ from tepui.sdk.errors import (
 )
 from tepui.sdk.http import NETWORK_ERRORS, Http, Stream
 from tepui.sdk.inbox import Inbox
+from tepui.sdk.whereabouts import Whereabouts
 from tepui.wire import mesos, scheduler
 from tepui.wire.media import Media
 
@@ -60,7 +59,8 @@ class Subscription(Struct, frozen=True):
 class SchedulerClient(SchedulerCalls):
     """A framework's connection to the leading master, from entering its block to leaving it.
 
-    `master` is `host:port` of one or more masters, with commas. `tasks` are those that a scheduler
+    `master` is `host:port` of one or more masters, with commas, or `zk://host:port,.../path`, where
+    ZooKeeper tells who leads. `tasks` are those that a scheduler
     knows from before it was restarted (task id to agent id, or None): they are reconciled first.
     With `explicit_acknowledgements` the user's code calls `acknowledge`; else an update counts as
     handled when the next event is asked for. Without `connect_timeout_s` the first subscription is
@@ -82,13 +82,14 @@ class SchedulerClient(SchedulerCalls):
         seed: int | None = None,
     ) -> None:
         jitter = Random(seed).random
+        self._whereabouts = Whereabouts(master, jitter)
         self._state = session.new_state(
             scheduler.Call.Subscribe(
                 framework_info=framework,
                 suppressed_roles=tuple(suppressed_roles),
                 offer_constraints=offer_constraints,
             ),
-            Masters(parse_masters(master), Backoff(RETRY_MS, RETRY_MS_MAX, jitter)),
+            self._whereabouts.masters,
             jitter,
             tasks=dict(tasks or {}),
             connect_timeout_ms=None
@@ -113,6 +114,7 @@ class SchedulerClient(SchedulerCalls):
     async def __aenter__(self) -> Self:
         self._open_http = Http(self._media, self._headers)
         self._senders = [asyncio.create_task(self._send_waiting()) for _ in range(SENDERS)]
+        self._whereabouts.start(self._told)
         self._driver.put(ev.Begun())
         return self
 
@@ -129,6 +131,7 @@ class SchedulerClient(SchedulerCalls):
         self._subscription = None
         self._driver.close()
         self._inbox.close()
+        await self._whereabouts.close()
         running = [task for task in (self._listener, *self._senders) if task is not None]
         for task in running:
             task.cancel()
@@ -266,6 +269,10 @@ class SchedulerClient(SchedulerCalls):
             case ev.Subscribe(master=master, call=call):
                 self._listener = asyncio.create_task(self._listen(master, call))
                 self._listener.add_done_callback(self._listener_ended)
+            case ev.Leave():
+                self._subscription = None
+                if self._listener is not None:
+                    self._listener.cancel()
             case ev.Deliver(event=event):
                 self._inbox.put(event)
             case ev.ForgetOffers():
@@ -278,6 +285,9 @@ class SchedulerClient(SchedulerCalls):
                 self._end(FrameworkEnded(text))
             case ev.EndUnreachable(text=text):
                 self._end(Unreachable(text))
+
+    def _told(self, leader: str | None, trouble: str) -> None:
+        self._driver.put(ev.NobodyLeads(trouble) if leader is None else ev.Elected(leader))
 
     def _end(self, error: SdkError) -> None:
         self._subscription = None

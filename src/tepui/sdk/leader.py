@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
-from tepui.sdk.core.backoff import Backoff
-from tepui.sdk.core.masters import RETRY_MS, RETRY_MS_MAX, Masters, parse_masters, redirect_target
+from tepui.sdk.core.masters import redirect_target
 from tepui.sdk.errors import CallRefused, Unreachable
 from tepui.sdk.http import NETWORK_ERRORS, Http
+from tepui.sdk.whereabouts import Whereabouts
 from tepui.wire.media import Media
 
 FIND_TIMEOUT_S = 30.0
@@ -17,16 +17,19 @@ FIND_TIMEOUT_S = 30.0
 async def find_leader(
     masters: str, *, timeout_s: float = FIND_TIMEOUT_S, seed: int | None = None
 ) -> str:
-    """The base URL of the leader among `masters` (`host:port`, with commas).
+    """The base URL of the leader among `masters` (`host:port`, with commas, or `zk://...`).
 
     Asks each for `/redirect`, again and again with growing waits. Raises Refused for an address
     that is none, CallRefused when a master refuses to tell, Unreachable after `timeout_s`.
     """
-    turns = Masters(parse_masters(masters), Backoff(RETRY_MS, RETRY_MS_MAX, Random(seed).random))
+    whereabouts = Whereabouts(masters, Random(seed).random)
+    turns = whereabouts.masters
     http = Http(Media.JSON)
     cause = ""
     try:
+        whereabouts.start()
         async with asyncio.timeout(timeout_s):
+            await whereabouts.known(None)
             while True:
                 asked = turns.current
                 try:
@@ -46,6 +49,8 @@ async def find_leader(
                 else:
                     raise CallRefused(answer.status, answer.text)
     except TimeoutError:
+        cause = cause or whereabouts.trouble
         raise Unreachable(f"no leading master within {timeout_s:g} s: {cause}") from None
     finally:
+        await whereabouts.close()
         await http.close()

@@ -17,12 +17,12 @@ from typing import Self, TypeAlias, TypeVar, overload
 
 from aiohttp import BasicAuth, ClientConnectorError
 
-from tepui.sdk.core.backoff import Backoff
-from tepui.sdk.core.masters import RETRY_MS, RETRY_MS_MAX, Masters, parse_masters, redirect_target
+from tepui.sdk.core.masters import redirect_target
 from tepui.sdk.core.session import HEARTBEAT_INTERVAL_S, MISSED_HEARTBEATS_MAX
 from tepui.sdk.core.tail import READ_BYTES, Tail
 from tepui.sdk.errors import BadPeer, CallRefused, Disconnected, Unreachable
 from tepui.sdk.http import NETWORK_ERRORS, Answer, Http
+from tepui.sdk.whereabouts import Whereabouts
 from tepui.wire import agent, master, mesos
 from tepui.wire.media import Media
 
@@ -35,7 +35,7 @@ P = TypeVar("P")
 
 
 class OperatorClient:
-    """Calls to one agent, or to the leader among some masters (`host:port`, with commas).
+    """Calls to one agent, or to the leader among some masters: `host:port`, with commas, or `zk://...`.
 
     Every call raises CallRefused with the peer's status and reason, Unreachable when nobody could
     be asked, and Disconnected when the connection broke before the answer.
@@ -49,14 +49,15 @@ class OperatorClient:
         media: Media = Media.JSON,
         seed: int | None = None,
     ) -> None:
-        backoff = Backoff(RETRY_MS, RETRY_MS_MAX, Random(seed).random)
-        self._masters = Masters(parse_masters(address), backoff)
+        self._whereabouts = Whereabouts(address, Random(seed).random)
+        self._masters = self._whereabouts.masters
         self._media = media
         self._headers = {"Authorization": BasicAuth(*credential).encode()} if credential else {}
         self._open_http: Http | None = None
 
     async def __aenter__(self) -> Self:
         self._open_http = Http(self._media, self._headers)
+        self._whereabouts.start()
         return self
 
     async def __aexit__(
@@ -65,12 +66,13 @@ class OperatorClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._whereabouts.close()
         if self._open_http is not None:
             await self._open_http.close()
 
     @property
     def address(self) -> str:
-        """The base URL that is asked now."""
+        """The base URL that is asked now; with `zk://` only after the first call."""
         return self._masters.current
 
     # Any call
@@ -170,6 +172,7 @@ class OperatorClient:
         """
         call = master.Call(type=master.Call.Type.SUBSCRIBE)
         for _ in range(ATTEMPTS_MAX):
+            await self._whereabouts.known()
             asked = self.address
             try:
                 async with self._http.stream(asked + PATH, call, master.Event) as stream:
@@ -280,6 +283,7 @@ class OperatorClient:
 
     async def _ask(self, call: master.Call | agent.Call) -> Answer:
         for _ in range(ATTEMPTS_MAX):
+            await self._whereabouts.known()
             asked = self.address
             try:
                 answer = await self._http.call(asked + PATH, call)
@@ -297,6 +301,7 @@ class OperatorClient:
 
     async def _get(self, path: str, params: Mapping[str, str]) -> Answer:
         for _ in range(ATTEMPTS_MAX):
+            await self._whereabouts.known()
             try:
                 answer = await self._http.get(self.address + path, params)
             except NETWORK_ERRORS as error:

@@ -11,6 +11,18 @@ class Begun(Struct, frozen=True):
     """The client was started."""
 
 
+class Elected(Struct, frozen=True):
+    """Another master leads, or the same again, as ZooKeeper tells."""
+
+    leader: str
+
+
+class NobodyLeads(Struct, frozen=True):
+    """ZooKeeper tells of no leader, or can't be reached."""
+
+    cause: str
+
+
 class Answered(Struct, frozen=True):
     """SUBSCRIBE was answered with another status than 200."""
 
@@ -82,6 +94,8 @@ class ReconcileDue(Struct, frozen=True):
 
 Event = (
     Begun
+    | Elected
+    | NobodyLeads
     | Answered
     | Broken
     | Received
@@ -102,6 +116,10 @@ class Subscribe(Struct, frozen=True):
 
     master: str
     call: scheduler.Call
+
+
+class Leave(Struct, frozen=True):
+    """Give up the stream, or the attempt to open one, without telling of it."""
 
 
 class Deliver(Struct, frozen=True):
@@ -139,4 +157,6 @@ class EndUnreachable(Struct, frozen=True):
     text: str
 
 
-Action = Subscribe | Deliver | ForgetOffers | Send | EndRefused | EndFramework | EndUnreachable
+Action = (
+    Subscribe | Leave | Deliver | ForgetOffers | Send | EndRefused | EndFramework | EndUnreachable
+)

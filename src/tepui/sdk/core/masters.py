@@ -18,11 +18,6 @@ def parse_masters(text: str, default_port: int = MASTER_PORT) -> tuple[str, ...]
 
     Raises Refused naming the address and what is wrong with it.
     """
-    if text.strip().startswith("zk://"):
-        raise Refused(
-            f"address '{text.strip()}': ZooKeeper addresses are not read here, give host:port of "
-            "the masters, with commas between them"
-        )
     parts = [part.strip() for part in text.split(",")]
     found = tuple(dict.fromkeys(_base_url(part, default_port) for part in parts if part))
     if not found:
@@ -46,14 +41,37 @@ def redirect_target(asked: str, location: str) -> str | None:
 
 
 class Masters:
-    """The masters that are known, and which of them to ask now (`current`)."""
+    """The masters that are known, and which of them to ask now (`current`).
+
+    Of those in an election nobody is known before `elected`: then nothing else may be asked for.
+    """
 
     def __init__(self, addresses: tuple[str, ...], backoff: Backoff) -> None:
         self._addresses = addresses
         self._backoff = backoff
         self._at = 0  # whose turn it is; -1 while the last leader is asked first
         self._redirects = 0
-        self.current = addresses[0]
+        self._current = addresses[0] if addresses else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a `current`."""
+        return self._current is not None
+
+    @property
+    def current(self) -> str:
+        """The base URL to ask now."""
+        assert self._current is not None, "nobody was elected"
+        return self._current
+
+    def elected(self, leader: str) -> None:
+        """`leader` alone is asked from now on, at once and once more at once if that fails."""
+        if leader != self._current or self._addresses != (leader,):
+            self._addresses = (leader,)
+            self._current = leader
+            self._at = -1
+            self._redirects = 0
+            self._backoff.reset()
 
     def led(self) -> None:
         """`current` has answered as the leader: should it be lost, it is asked first again."""
@@ -72,11 +90,11 @@ class Masters:
         """
         self._at += 1
         if self._at < len(self._addresses):
-            self.current = self._addresses[self._at]
+            self._current = self._addresses[self._at]
             return 0
         self._at = 0
         self._redirects = 0
-        self.current = self._addresses[0]
+        self._current = self._addresses[0]
         return self._backoff.next_ms()
 
     def redirected(self, location: str) -> int:
@@ -85,7 +103,7 @@ class Masters:
         if target is None or self._redirects >= REDIRECTS_MAX:
             return self.failed()
         self._redirects += 1
-        self.current = target
+        self._current = target
         return 0
 
 

@@ -65,6 +65,7 @@ class State(Struct):
     unanswered: set[str] = field(default_factory=set)
     in_hand: set[bytes] = field(default_factory=set)
     handled: dict[bytes, None] = field(default_factory=dict)
+    asked: str | None = None  # the master whose stream is open, or was asked for
     is_first: bool = True  # no subscription has succeeded yet
     last_cause: str = ""
     timers: Timers[ev.Event] = field(default_factory=Timers)
@@ -137,10 +138,31 @@ def update_of(event: scheduler.Event) -> tuple[bytes, scheduler.Call] | None:
 def begun(state: State, event: ev.Begun, now_ms: int, out: Effects) -> None:
     if state.connect_timeout_ms is not None:
         state.end_timer = state.timers.set(now_ms + state.connect_timeout_ms, ev.TimeOver())
+    if state.masters.is_known:
+        _connect(state, out)
+
+
+def elected(state: State, event: ev.Elected, now_ms: int, out: Effects) -> None:
+    state.masters.elected(event.leader)
+    if state.asked == event.leader:
+        return
+    if state.asked is not None:  # it leads no more, though it may not know it yet
+        state.last_cause = f"{event.leader} leads"
+        out.then.append(ev.Leave())
+        if state.phase is Phase.SUBSCRIBED and not _disconnected(state, now_ms, out):
+            return
+    state.timers.cancel(state.retry_timer)
+    state.retry_timer = None
     _connect(state, out)
 
 
+def nobody_leads(state: State, event: ev.NobodyLeads, now_ms: int, out: Effects) -> None:
+    if state.asked is None:
+        state.last_cause = event.cause
+
+
 def answered(state: State, event: ev.Answered, now_ms: int, out: Effects) -> None:
+    state.asked = None
     state.last_cause = f"{state.masters.current} answered {event.status} {event.text}".rstrip()
     if event.status == 307 and event.location:
         _retry(state, now_ms, state.masters.redirected(event.location), out)
@@ -152,19 +174,25 @@ def answered(state: State, event: ev.Answered, now_ms: int, out: Effects) -> Non
 
 def broken(state: State, event: ev.Broken, now_ms: int, out: Effects) -> None:
     state.last_cause = event.cause
+    state.asked = None
     if state.phase is Phase.CONNECTING:
         _retry(state, now_ms, state.masters.failed(), out)
-        return
+    elif _disconnected(state, now_ms, out):
+        _retry(state, now_ms, state.masters.lost(), out)
+
+
+def _disconnected(state: State, now_ms: int, out: Effects) -> bool:
+    """The subscription is no more; whether the framework still is."""
     state.phase = Phase.CONNECTING
     state.timers.cancel(state.reconcile_timer)
     out.then.append(ev.ForgetOffers())
     failover_ms = failover_timeout_ms(state.subscribe.framework_info)
     if failover_ms == 0:
         _end(state, ev.EndFramework(_gone_text(state)), out)
-        return
+        return False
     # From here on the master counts, too. It may have noticed later than we did, never earlier.
     state.end_timer = state.timers.set(now_ms + failover_ms, ev.TimeOver())
-    _retry(state, now_ms, state.masters.lost(), out)
+    return True
 
 
 def received(state: State, event: ev.Received, now_ms: int, out: Effects) -> None:
@@ -250,7 +278,8 @@ def _connect(state: State, out: Effects) -> None:
     call = scheduler.Call(
         framework_id=info.id, type=scheduler.Call.Type.SUBSCRIBE, subscribe=state.subscribe
     )
-    out.then.append(ev.Subscribe(state.masters.current, call))
+    state.asked = state.masters.current
+    out.then.append(ev.Subscribe(state.asked, call))
 
 
 def _retry(state: State, now_ms: int, wait_ms: int, out: Effects) -> None:
@@ -363,6 +392,8 @@ def _remember_handled(state: State, uuid: bytes) -> None:
 # Each handler takes the event it is listed under.
 HANDLERS: dict[type[ev.Event], Callable[..., None]] = {
     ev.Begun: begun,
+    ev.Elected: elected,
+    ev.NobodyLeads: nobody_leads,
     ev.Answered: answered,
     ev.Broken: broken,
     ev.Received: received,
