@@ -21,6 +21,7 @@ STATES = {
     2: (TaskState.TASK_RUNNING, TaskState.TASK_FINISHED),
     3: (TaskState.TASK_STARTING, TaskState.TASK_RUNNING, TaskState.TASK_FINISHED),
 }
+PROTOCOL = 1  # of the link: the oldest, which all masters speak
 REGISTERED_S = 30.0  # an agent is admitted by then
 UUID_BYTES = 6  # of 16 that differ
 UUID_END = b"\x40\x00\x80\x00tepui\x00"  # version 4
@@ -34,7 +35,7 @@ class _Message(Struct, frozen=True, tag=True, array_like=True):
 
 
 class Hello(_Message, frozen=True):
-    protocol: int
+    oldest: int
 
 
 class Registered(_Message, frozen=True):
@@ -60,11 +61,22 @@ class AcknowledgeUpdate(_Message, frozen=True):
     task_id: str
 
 
+class UpdateFramework(_Message, frozen=True):
+    pass
+
+
 class Ping(_Message, frozen=True):
     sequence: int
 
 
-_DECODER = msgspec.msgpack.Decoder(Hello | Registered | RunTasks | AcknowledgeUpdate | Ping)
+_DECODER = msgspec.msgpack.Decoder(
+    Hello | Registered | RunTasks | AcknowledgeUpdate | UpdateFramework | Ping
+)
+
+
+def greeting() -> link.Hello:
+    """What both sides say first; of a version that is compared, perhaps, which knew one protocol."""
+    return link.hello() if hasattr(link, "hello") else link.Hello(PROTOCOL, tepui.__version__)
 
 
 class FakeAgent(asyncio.Protocol):
@@ -134,8 +146,7 @@ class FakeAgent(asyncio.Protocol):
             assert found, head
             assert head.startswith(b"HTTP/1.1 101"), head
             self._is_upgraded = True
-            self._send(link.Hello(link.PROTOCOL, tepui.__version__))
-            self._send(link.Register(self._info, tepui.__version__, self._address))
+            self._greet()
         at = 0
         while len(data) >= at + 4:
             end = at + 4 + int.from_bytes(data[at : at + 4], "big")
@@ -144,6 +155,14 @@ class FakeAgent(asyncio.Protocol):
             self._take(data[at + 4 : end])
             at = end
         self._rest = data[at:]
+
+    def _greet(self) -> None:
+        """Say what comes first on a link."""
+        for message in self._first_messages():
+            self._send(message)
+
+    def _first_messages(self) -> tuple[link.LinkMessage, ...]:
+        return greeting(), link.Register(self._info, tepui.__version__, self._address)
 
     def _take(self, body: bytes) -> None:
         message = _DECODER.decode(body)
@@ -159,7 +178,7 @@ class FakeAgent(asyncio.Protocol):
             case Registered():
                 self.registered.set_result(message.agent_id)
             case Hello():
-                assert message.protocol == link.PROTOCOL, message
+                assert message.oldest == PROTOCOL, message
 
     def _update(self, framework_id: str, task_id: str, sent: int) -> None:
         """Send the next update after `sent` of them, or forget the task."""

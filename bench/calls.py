@@ -21,6 +21,7 @@ from bench.processes import HOST
 
 HEAD_END = b"\r\n\r\n"
 SUBSCRIBED_S = 30.0  # the first event has come by then
+FAILOVER_S = 604_800.0  # how long a framework that comes back may be away
 ACCEPTED = b"HTTP/1.1 202"  # has no body
 
 
@@ -290,15 +291,19 @@ class Scheduler:
         self.framework_id = ""
         self.calls: Calls
 
-    async def subscribe(self, connections: int) -> None:
-        """Return when the framework has its id and its connections."""
-        info = {
+    async def subscribe(self, connections: int, framework_id: str | None = None) -> None:
+        """Return when the framework has its id and its connections; with an id it comes back."""
+        info: dict[str, object] = {
             "user": "root",
             "name": self._name,
             "roles": [self._name],
             "capabilities": [{"type": "MULTI_ROLE"}, {"type": "PARTITION_AWARE"}],
         }
-        body = msgspec.json.encode({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}})
+        call: dict[str, object] = {"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}
+        if framework_id is not None:
+            info |= {"id": {"value": framework_id}, "failover_timeout": FAILOVER_S}
+            call["framework_id"] = info["id"]
+        body = msgspec.json.encode(call)
         request = (
             f"POST /api/v1/scheduler HTTP/1.1\r\nHost: {HOST}:{self._port}\r\n"
             "Content-Type: application/json\r\nAccept: application/json\r\n"

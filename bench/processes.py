@@ -44,19 +44,14 @@ def started(
 ) -> Iterator[int]:
     """The pid of `python arguments...`, which is ended with the block by a signal.
 
-    Its log is printed when it did not end well, which fails the block.
+    Its log is printed when it did not end well, which fails the block. One that is to end by SIGKILL
+    may be killed before.
     """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TEPUI_", "MESOS_", "LIBPROCESS_"))
-    }
-    environment["PYTHONPATH"] = f"{SOURCE}:{ROOT}"
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=log.parent,
-            env=environment,
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -71,10 +66,21 @@ def started(
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        if code not in (0, -signal.SIGTERM):
+        ends = (0, -signal.SIGTERM, *((-end,) if end is signal.SIGKILL else ()))
+        if code not in ends:
             print(f"{arguments} ended with {code}; its log ends with:", file=sys.stderr)
             print(log.read_text(errors="replace")[-2_000:], file=sys.stderr)
-    assert code in (0, -signal.SIGTERM), f"a server ended with {code}"
+    assert code in ends, f"a server ended with {code}"
+
+
+def environment() -> dict[str, str]:
+    """What processes under measurement find in theirs: our source, and no flags."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TEPUI_", "MESOS_", "LIBPROCESS_"))
+    }
+    return {**kept, "PYTHONPATH": f"{SOURCE}:{ROOT}"}
 
 
 async def output(arguments: Sequence[str], within_s: float) -> tuple[int, str]:

@@ -131,7 +131,8 @@ class Soak:
         hosts = frozenset(f"real-{number}" for number in range(1, len(cluster.agents) + 1))
         self._shared = Shared(self.ledger, self._service, hosts)
         self._agents = [
-            SoakAgent(number, self._port, self.ledger.fault) for number in range(options.agents)
+            SoakAgent(number, cluster.master_address, self.ledger.fault)
+            for number in range(options.agents)
         ]
         self._loads: list[Load] = []
         self._visits = 0

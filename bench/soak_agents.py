@@ -33,7 +33,14 @@ SIGNALLED_S: Final = 0.02  # from a signal to its end
 class SoakAgent:
     """One agent, from `start` to `stop`."""
 
-    def __init__(self, number: int, master: int, fault: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        master: str,
+        fault: Callable[[str], None],
+        backoff_ms: int = BACKOFF_MS,
+    ) -> None:
+        """`master` as in the agent's --master."""
         self._fault = fault
         settings = Settings(
             ip=HOST,
@@ -54,7 +61,7 @@ class SoakAgent:
         self._loop: CoreLoop[Event, Record, Action] = CoreLoop(
             step=self._step, save=_no_save, act=self._act, next_ms=self._state.timers.next_ms
         )
-        self._link = MasterLink(f"{HOST}:{master}", self._loop.put, BACKOFF_MS)
+        self._link = MasterLink(master, self._loop.put, backoff_ms)
         self._running: dict[str, asyncio.TimerHandle] = {}
         self.registrations = 0  # more than it was told to: its link was cut
 

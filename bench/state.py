@@ -42,7 +42,7 @@ from tepui.wire import link, mesos
 
 STATE_S_GOAL = 3
 CALL_MS_GOAL = 100
-FREE_AGENTS_MAX = 200  # that have room for a further task: the scheduler works with these
+FREE_AGENTS_MAX = 200  # agents that have room for a further task: the scheduler works with these
 CONNECTING_MAX = 50  # agents at a time
 IN_FLIGHT = 4  # tasks of the scheduler: it shall be there, not fill the machine
 ALONE_READS = 3
@@ -66,6 +66,7 @@ class Options(Struct, frozen=True):
     pollers: int = 20
     seconds: float = 30.0
     path: str = "/state"
+    free_agents: int = FREE_AGENTS_MAX
 
     @property
     def tasks(self) -> int:
@@ -85,13 +86,14 @@ class PeopledAgent(FakeAgent):
     """An agent that brings tasks of a framework that has not subscribed."""
 
     def __init__(self, number: int, port: int, options: Options) -> None:
-        amount = options.tasks_per_agent + (number < FREE_AGENTS_MAX)
+        amount = options.tasks_per_agent + (number < options.free_agents)
         super().__init__(number, port, f"cpus:{CPUS * amount:g};mem:{MEM * amount:g}", 3)
         self._number = number
         self._count = options.tasks_per_agent
 
-    def _send(self, message: link.LinkMessage) -> None:
-        super()._send(self._all_it_has() if isinstance(message, link.Register) else message)
+    def _first_messages(self) -> tuple[link.LinkMessage, ...]:
+        hello, _ = super()._first_messages()
+        return hello, self._all_it_has()
 
     def _all_it_has(self) -> link.Reregister:
         agent_id = mesos.AgentID(f"{FRAMEWORK_ID[:-5]}-S{self._number}")
@@ -108,7 +110,7 @@ def _framework() -> mesos.FrameworkInfo:
         name="services",
         id=mesos.FrameworkID(FRAMEWORK_ID),
         roles=("services",),
-        capabilities=(kind(type=kind.Type.MULTI_ROLE),),
+        capabilities=(kind(type=kind.Type.MULTI_ROLE), kind(type=kind.Type.PARTITION_AWARE)),
         failover_timeout=604_800.0,
     )
 
@@ -220,10 +222,10 @@ def rows(options: Options) -> list[Row]:
     ]
 
 
-def agents_that_fit() -> int:
-    """20,000 agents, or as many as one process may have connections to."""
+def agents_that_fit(wanted: int = AGENTS) -> int:
+    """So many agents, or as many as one process may have connections to."""
     _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return AGENTS if files_max == resource.RLIM_INFINITY else min(AGENTS, files_max - FILES_SPARE)
+    return wanted if files_max == resource.RLIM_INFINITY else min(wanted, files_max - FILES_SPARE)
 
 
 def allow_files(count: int) -> None:

@@ -17,7 +17,19 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from bench import agent, allocator, disk, idle, launch, reconcile, state, up
+from bench import (
+    agent,
+    allocator,
+    disk,
+    failover,
+    failover_leader,
+    failover_return,
+    idle,
+    launch,
+    reconcile,
+    state,
+    up,
+)
 from bench.machine import Machine, machine
 from bench.table import Row, Section, measured, show
 
@@ -84,6 +96,7 @@ def benches(seconds: float) -> list[Bench]:
     tasks = agent.Options()
     updates = reconcile.Options(seconds=min(seconds, RECONCILE_S_MAX))
     reads = state.Options(seconds=min(seconds, POLLED_S_MAX))
+    failovers = failover.parts(failover_leader.Options(), failover_return.Options())
     return [
         Bench("launch", one.title, lambda: launch.rows(one)),
         Bench("launch", ten.title, lambda: launch.rows(ten)),
@@ -92,6 +105,7 @@ def benches(seconds: float) -> list[Bench]:
         Bench("idle", idle.TITLE, idle.rows),
         Bench("reconcile", updates.title, lambda: reconcile.rows(updates)),
         Bench("state", reads.title, lambda: state.rows(reads)),
+        *(Bench("failover", part.title, part.one_run) for part in failovers),
         Bench("disk", disk.TITLE, disk.rows),
         Bench("allocator", allocator.TITLE, allocator.rows),
     ]
