@@ -53,7 +53,12 @@ def test_help_imports_nothing_heavy() -> None:
         (["run"], 2, "give a command, after '--', or --file"),
         (["run", "--env", "x", "true"], 1, "--env 'x': expected name=value"),
         (["run", "--cpus", "-1", "true"], 1, "cpus -1.0: expected a finite number"),
-        (["run", "--master", "zk://x", "true"], 1, "ZooKeeper addresses are not read here"),
+        (["run", "--master", "zk://x@y", "true"], 1, "must have the form user:password"),
+        (
+            ["run", "--master", "zk://127.0.0.1:1/mesos", "true"],
+            1,
+            "no leading master within 2 s: ZooKeeper at 127.0.0.1:1 cannot be reached: does --master",
+        ),
         (["node", "ls", "--master", "127.0.0.1:1"], 1, "no master answers at 127.0.0.1:1"),
         (["task", "kill", "--master", "127.0.0.1:1", "x"], 1, "no master answers"),
         (["up", "--port", "65535"], 1, "2 ports are needed from there"),

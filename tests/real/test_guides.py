@@ -15,7 +15,12 @@ from tests.real.cluster import Cluster
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ("README.md", "docs/getting-started.md", "docs/write-a-framework.md")
+GUIDES = (
+    "README.md",
+    "docs/getting-started.md",
+    "docs/write-a-framework.md",
+    "docs/simulate.md",
+)
 COMMAND = re.compile(r"^    (?:\$ )?((?:tepui|python|\./)\S* .+|\./\w+)$")
 DEADLINE_S = 60
 

@@ -24,8 +24,11 @@ COMMANDS = {
     "node": "List and show the machines.",
     "framework": "List, show and end frameworks.",
     "explain": "Say why something does not run.",
+    "simulate": "Say what a cluster would do with a workload.",
     "master": "Run a master in the foreground.",
     "agent": "Run an agent in the foreground.",
+    "replay": "Say what happened, from a master's journal.",
+    "registry": "Show what outlives masters; move it to ZooKeeper.",
     "version": "Say which version this is.",
 }
 

@@ -51,3 +51,20 @@ class Alarm:
         if self._due_ms == due_ms:
             self._due_ms = None
             self._wake()
+
+
+class Clock:
+    """The clock of one machine: what it shows may be wrong, and may be set.
+
+    A daemon asks it once, when it starts, and counts from there (`base.loop.now_ms`); so a clock
+    that is set is noticed by the next process only, and no core's time goes backwards.
+    """
+
+    def __init__(self, time: VirtualTime, offset_ms: int = 0) -> None:
+        self._time = time
+        self.offset_ms = offset_ms
+
+    def started(self) -> Callable[[], int]:
+        """The `now_ms` of a process that starts now."""
+        time, offset_ms = self._time, self.offset_ms
+        return lambda: time.now_ms + offset_ms
