@@ -113,6 +113,11 @@ class CoreLoop(Generic[Event, Record, Action]):
         """How many events wait, those that only ask left out."""
         return len(self._waiting)
 
+    @property
+    def idle(self) -> bool:
+        """No event waits and no save is under way; a timer may be set."""
+        return not self._busy
+
     def wake(self) -> None:
         """Take a turn soon, even without an event: a timer may be due."""
         if not self._busy:

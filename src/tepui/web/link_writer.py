@@ -27,10 +27,11 @@ class LinkWriter:
         self._on_slow = on_slow
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._has_ended = False
 
     def send(self, message: link.LinkMessage) -> None:
-        """Send in this turn of the loop; nothing when the connection is closed."""
-        if self.transport.is_closing():
+        """Send in this turn of the loop; nothing when the connection is closed, or after `end`."""
+        if self._has_ended or self.transport.is_closing():
             return
         if isinstance(message, LOSSY) and self._unread_bytes() > LOSSY_UNREAD_BYTES_MAX:
             self.lost += 1
@@ -47,6 +48,13 @@ class LinkWriter:
         if not self.transport.is_closing():
             self.transport.close()
             asyncio.get_running_loop().call_later(CLOSE_MS / 1000, self.transport.abort)
+
+    def end(self) -> None:
+        """Send nothing more after what was sent; what comes is still read."""
+        self._flush()
+        self._has_ended = True
+        if not self.transport.is_closing():
+            self.transport.write_eof()
 
     def _unread_bytes(self) -> int:
         return self._pending_bytes + self.transport.get_write_buffer_size()

@@ -25,6 +25,7 @@ from tepui.agent.core.actions import (
     UpdateContainer,
 )
 from tepui.agent.core.effects import Effects
+from tepui.agent.core.executors import HELD_UP_MS
 from tepui.agent.core.invariants import check
 from tepui.agent.core.recovery import Found, Leftovers
 from tepui.agent.core.saved import Save, Saved, SavedExecutor, SavedTask, SavedUpdate
@@ -553,6 +554,24 @@ def test_an_executor_that_does_not_come_back_is_ended(
         Reason.REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
         "Executor did not reregister within 15secs",
     )
+
+
+def test_an_agent_that_was_frozen_gives_its_executors_their_time_again() -> None:
+    agent = Agent()
+    name = subscribed(agent)
+    agent.restart(left(name))
+    agent.now_ms += 15_000 + HELD_UP_MS + 1  # its timers did not ring meanwhile
+    assert of_kind(agent.put(), DestroyContainer) == []
+    assert of_kind(agent.advance(14_999), DestroyContainer) == []
+    assert of_kind(agent.advance(1), DestroyContainer) == [DestroyContainer(name)]
+
+
+def test_an_agent_that_was_a_little_late_ends_a_silent_executor() -> None:
+    agent = Agent()
+    name = subscribed(agent)
+    agent.restart(left(name))
+    agent.now_ms += 15_000 + HELD_UP_MS
+    assert of_kind(agent.put(), DestroyContainer) == [DestroyContainer(name)]
 
 
 def test_the_end_of_a_silent_executor_is_the_same_after_another_restart() -> None:

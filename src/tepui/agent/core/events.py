@@ -221,9 +221,10 @@ class CheckDue(Event, frozen=True):
 
 
 class RegistrationExpired(Event, frozen=True):
-    """An executor did not subscribe in time."""
+    """An executor did not subscribe by `due_ms`."""
 
     container_id: str
+    due_ms: int
 
 
 class ShutdownGraceEnded(Event, frozen=True):

@@ -53,6 +53,7 @@ from tepui.wire import executor as api
 from tepui.wire import link, mesos
 from tepui.wire.states import TERMINAL_STATES
 
+HELD_UP_MS = 1_000  # a timer that rings so late says that the agent itself was late
 NO_COMMAND = mesos.CommandInfo()
 TaskState = mesos.TaskState
 
@@ -104,9 +105,9 @@ def await_registration(state: State, executor: Executor, now_ms: int) -> None:
     """The executor has its time to subscribe, or to subscribe again to a new agent."""
     executor.phase = Phase.REGISTERING
     saved.executor_changed(state, executor)
-    timeout_ms = _registration_ms(state, executor)
-    due = RegistrationExpired(executor.container_id)
-    executor.registration_timer = state.timers.set(now_ms + timeout_ms, due)
+    due_ms = now_ms + _registration_ms(state, executor)
+    due = RegistrationExpired(executor.container_id, due_ms)
+    executor.registration_timer = state.timers.set(due_ms, due)
 
 
 def registration_expired(
@@ -114,6 +115,11 @@ def registration_expired(
 ) -> None:
     executor = state.containers.get(event.container_id)
     if executor is None or executor.phase is not Phase.REGISTERING:
+        return
+    if now_ms - event.due_ms > HELD_UP_MS:
+        # The agent, or its machine, has not run: what the executor sent waits to be read. (Differs
+        # from Mesos, which ends it.)
+        await_registration(state, executor, now_ms)
         return
     executor.phase = Phase.TERMINATING
     executor.ending = _silent(state, executor)

@@ -16,7 +16,7 @@ from tepui.agent.core.events import (
     SandboxStage,
 )
 from tepui.agent.core.lives import STATUS_UNKNOWN
-from tepui.agent.core.state import Ending, Framework, State
+from tepui.agent.core.state import Ending, Framework, Phase, State
 from tepui.wire import link, mesos
 
 LAUNCH_FAILED = mesos.TaskStatus.Reason.REASON_CONTAINER_LAUNCH_FAILED
@@ -120,6 +120,12 @@ def container_exited(state: State, event: ContainerExited, now_ms: int, step: Ef
     if event.memory_exceeded is not None and executor.ending is None:
         executor.ending = lives.out_of_memory(executor, event.memory_exceeded)
     lives.executor_ended(state, executor, event.status, now_ms, step)
+
+
+def under_way(state: State) -> bool:
+    """Whether tasks have come whose processes do not run yet: an agent that ends now fails them."""
+    starting = (Phase.PREPARING, Phase.LAUNCHING)
+    return any(executor.phase in starting for executor in state.containers.values())
 
 
 def _run_command(

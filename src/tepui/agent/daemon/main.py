@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.starting import LauncherConfig
 from tepui.agent.core.actions import Action, Record, Reply
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import FROM_PEERS, Event, StopAsked
+from tepui.agent.core.launches import under_way
 from tepui.agent.core.reconfiguration import reconfiguration_error
 from tepui.agent.core.recovery import Leftovers, recover
 from tepui.agent.core.saved import AGENT, SavedAgent
@@ -47,6 +50,9 @@ from tepui.web.requests import Requests
 from tepui.web.routes import Routes
 from tepui.web.server import WebServer, listen
 from tepui.wire import mesos
+
+SETTLE_MS: Final = 5_000  # for launches that are under way when the agent is asked to end
+SETTLE_LOOK_MS: Final = 10
 
 log = logging.getLogger("tepui.agent")
 
@@ -143,6 +149,8 @@ class AgentDaemon:
         """Close all connections, and end the tasks that are left, or leave them to the next agent."""
         await self._master.stop()
         await self._disk.stop()
+        if leaves_tasks:
+            await self._settle()
         self.loop.close()
         self._log_level.reset()
         await self._probing.close()
@@ -156,6 +164,13 @@ class AgentDaemon:
         await self.containers.close()
         await self._checkpoint.close()
         log.info("stopped")
+
+    async def _settle(self) -> None:
+        """What was asked of this agent has begun, unless that takes too long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_MS / 1000):
+                while under_way(self.state) or not self.loop.idle:  # noqa: ASYNC110 -- no event
+                    await asyncio.sleep(SETTLE_LOOK_MS / 1000)
 
     @property
     def enforced(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ answers with a redirect to the one that does. After a loss agents wait a random 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from typing import Final
@@ -27,6 +28,7 @@ RETRY_MIN_MS: Final = 50  # a master that is just starting is found soon
 RETRY_MAX_MS: Final = 60_000  # Mesos: REGISTER_RETRY_INTERVAL_MAX
 CONNECT_MS: Final = 10_000  # to the connection, over all addresses of the name
 GREETING_MS: Final = 10_000  # from the connection to the master's Hello
+END_MS: Final = 1_000  # for the master to close, when this agent ends; it may be gone
 HEAD_BYTES_MAX: Final = 16 * 1024
 REDIRECTS_MAX: Final = 5
 
@@ -67,12 +69,12 @@ class MasterLink:
         self._keeping = tasks.start(self._keep())
 
     async def stop(self) -> None:
-        """Send what waits, close, and stay closed."""
+        """Send what waits, take what is on its way, close, and stay closed."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
         if self._connection is not None:
-            self._connection.close()
+            await self._connection.end()
         await self._finder.stop()
 
     def send(self, message: link.FromAgent) -> None:
@@ -225,6 +227,15 @@ class Connection(asyncio.Protocol):
         """Send in this turn of the loop."""
         if self._writer is not None:
             self._writer.send(message)
+
+    async def end(self) -> None:
+        """Close when the master has, too: nothing that it has sent before is lost."""
+        if self._writer is not None:
+            self._writer.end()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(END_MS / 1000):
+                    await self.over.wait()
+        self.close()
 
     def close(self) -> None:
         """Close after what was sent."""
