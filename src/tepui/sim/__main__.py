@@ -57,7 +57,9 @@ def main(
         )
     began = time.monotonic()
     failed = 0
-    for played in _played(cases, check_every, jobs):
+    for count, played in enumerate(_played(cases, check_every, jobs), 1):
+        if count % 100 == 0:
+            print(f"{count} of {len(cases)} seeds, {failed} failed", flush=True)
         if len(cases) == 1:
             print(f"seed {played.case.seed}: {played.steps} steps, {played.elapsed_ms / 1000:g} s")
         if played.failure is not None:

@@ -21,6 +21,11 @@ log = logging.getLogger("tepui.agent")
 class Finder(Protocol):
     """Says which master to try, from `start` to `stop`."""
 
+    @property
+    def is_told(self) -> bool:
+        """Somebody else than the masters says who leads, and a master's redirect is older news."""
+        ...
+
     def start(self, moved: Callable[[str], None]) -> None:
         """`moved` is called when another master leads than the one that was said last."""
         ...
@@ -36,6 +41,8 @@ class Finder(Protocol):
 
 class Addresses:
     """Some masters; one that does not lead says who does."""
+
+    is_told = False
 
     def __init__(self, masters: tuple[str, ...]) -> None:
         self._masters = cycle(masters)
@@ -53,6 +60,8 @@ class Addresses:
 
 class InZooKeeper:
     """The master that leads according to ZooKeeper."""
+
+    is_told = True
 
     def __init__(self, url: ZkUrl) -> None:
         self._url = url

@@ -156,6 +156,8 @@ class MasterLink:
                 await _greet(connection, *address_of(address, "address"))
             except Redirected as redirected:
                 connection.abort()
+                if self._finder.is_told:  # it may send us back to the one that is frozen
+                    raise Refusal(f"it still follows {redirected.address}") from None
                 address = redirected.address
                 continue
             except BaseException:
