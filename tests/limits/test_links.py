@@ -178,7 +178,7 @@ def test_updates_of_unknown_tasks_and_frameworks_change_no_task(kind: Media) -> 
         assert event.update.status.task_id.value == "t"  # told, as Mesos does, and not believed
         (framework,) = master.state.frameworks.values()
         assert framework.tasks == {}
-        assert master.state.counters.events["invalid_status_updates"] == 2
+        assert master.state.counters.events["invalid_status_updates"] == 3
 
     play(scenario)
 

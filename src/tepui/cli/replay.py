@@ -10,8 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tepui.sim.replay import Replay
-    from tepui.sim.replay_files import Segment
+    from tepui.sim.replay.files import Segment
+    from tepui.sim.replay.replay import Replay
 
 MOMENT = "MOMENT"
 
@@ -55,8 +55,8 @@ def command(
     Alone it says what is there. A MOMENT is 2026-11-21T03:12:00Z, or 03:12 or 03:12:30 of the
     journal's last day, or +SECONDS from its start; all in UTC.
     """
-    from tepui.sim.replay import Replay
-    from tepui.sim.replay_files import read_journal
+    from tepui.sim.replay.files import read_journal
+    from tepui.sim.replay.replay import Replay
 
     wants_one = wants_state or path is not None or explain is not None
     if sum((wants_state, path is not None, explain is not None)) > 1:
@@ -72,7 +72,7 @@ def command(
     first_ms, last_ms = segments[0].begins_ms, segments[-1].last_ms
 
     def moment(text: str | None, otherwise_ms: int) -> int:
-        from tepui.sim.moments import moment_ms
+        from tepui.sim.replay.moments import moment_ms
 
         return otherwise_ms if text is None else moment_ms(text, first_ms, last_ms)
 
@@ -99,7 +99,7 @@ def command(
 
 def _print_contents(segments: Sequence[Segment], *, as_json: bool) -> None:
     from tepui.cli.tables import print_json, print_table
-    from tepui.sim.moments import text_of_moment
+    from tepui.sim.replay.moments import text_of_moment
 
     if as_json:
         print_json(
@@ -146,8 +146,8 @@ def _print_contents(segments: Sequence[Segment], *, as_json: bool) -> None:
 def _print_overview(replay: Replay, at_ms: int, *, as_json: bool) -> None:
     from tepui.cli.listing import mib
     from tepui.cli.tables import print_json, print_table, shown_id
-    from tepui.sim.moments import text_of_moment
-    from tepui.sim.replay_views import overview
+    from tepui.sim.replay.moments import text_of_moment
+    from tepui.sim.replay.views import overview
 
     replay.to(at_ms)
     found = overview(replay.state, text_of_moment(at_ms))
@@ -202,7 +202,7 @@ def _print_overview(replay: Replay, at_ms: int, *, as_json: bool) -> None:
 def _print_view(replay: Replay, at_ms: int, path: str, *, as_text: object) -> None:
     import msgspec
 
-    from tepui.sim.replay_views import view
+    from tepui.sim.replay.views import view
 
     replay.to(at_ms)
     body = view(replay.state, path, at_ms)
@@ -217,8 +217,8 @@ def _print_view(replay: Replay, at_ms: int, path: str, *, as_text: object) -> No
 
 def _print_difference(replay: Replay, begins_ms: int, ends_ms: int, *, as_json: bool) -> None:
     from tepui.cli.tables import print_json, print_table, shown_id
-    from tepui.sim.moments import text_of_moment
-    from tepui.sim.replay_views import Ledger, difference, overview
+    from tepui.sim.replay.moments import text_of_moment
+    from tepui.sim.replay.views import Ledger, difference, overview
 
     replay.before(begins_ms + 1)
     before = overview(replay.state, text_of_moment(begins_ms))
@@ -272,7 +272,7 @@ def _print_events(
 ) -> None:
     import msgspec
 
-    from tepui.sim.replay_events import Line, Lines, Wanted
+    from tepui.sim.replay.events import Line, Lines, Wanted
 
     count = 0
 

@@ -12,7 +12,7 @@ from tepui.base.errors import Refused
 from tepui.cli.options import json_option
 
 if TYPE_CHECKING:
-    from tepui.sim.results import Result
+    from tepui.sim.study.results import Result
 
 
 @click.command("simulate")
@@ -50,8 +50,8 @@ def command(
         raise click.UsageError("give a FILE, or --from")
     from tepui.cli.simulated import print_compared, print_result
     from tepui.cli.tables import print_json
-    from tepui.sim.plan_file import changed, plan_of
-    from tepui.sim.study import study
+    from tepui.sim.study.plan_file import changed, plan_of
+    from tepui.sim.study.study import study
 
     value = _value(file, origin)
     plans = [plan_of(value)]
@@ -74,12 +74,12 @@ def command(
 
 def _value(file: Path | None, origin: str | None) -> object:
     """What the file holds, or the cluster, or both together."""
-    from tepui.sim.plan_file import read_file
+    from tepui.sim.study.plan_file import read_file
 
     found = None if file is None else read_file(file)
     if origin is None:
         return found
-    from tepui.sim.observed import joined, plan_value
+    from tepui.sim.study.observed import joined, plan_value
 
     if Path(origin).is_file():
         cluster = plan_value(read_file(Path(origin)))
@@ -102,7 +102,7 @@ async def _ask(address: str) -> tuple[object, object]:
 
 def _draw(results: list[Result], path: Path) -> None:
     """Of two results the second has `-after` in its name."""
-    from tepui.sim.picture import write_svg
+    from tepui.sim.study.picture import write_svg
 
     for index, result in enumerate(results):
         name = path if index == 0 else path.with_stem(f"{path.stem}-after")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 
 from tepui.cli.tables import print_table
-from tepui.sim.picture import blocks
-from tepui.sim.results import FULL, Course, Result, Waits
+from tepui.sim.study.picture import blocks
+from tepui.sim.study.results import FULL, Course, Result, Waits
 
 PICTURE_WIDTH = 60
 PICTURE_LINES_MAX = 8  # frameworks in the small picture

@@ -10,9 +10,9 @@ from functools import partial
 import click
 from msgspec.structs import replace
 
-from tepui.sim import faults
-from tepui.sim.run import Played, play, shrink, story_of
-from tepui.sim.world import Case, case_of
+from tepui.sim.cluster import faults
+from tepui.sim.cluster.run import Played, play, shrink, story_of
+from tepui.sim.cluster.world import Case, case_of
 
 
 @click.command()

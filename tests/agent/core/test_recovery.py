@@ -27,6 +27,7 @@ from tepui.agent.core.actions import (
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.executors import HELD_UP_MS
 from tepui.agent.core.invariants import check
+from tepui.agent.core.launches import under_way
 from tepui.agent.core.recovery import Found, Leftovers
 from tepui.agent.core.saved import Save, Saved, SavedExecutor, SavedTask, SavedUpdate
 from tepui.agent.core.state import TAKEN_PER_TASK_MAX
@@ -319,6 +320,19 @@ def test_a_command_that_was_being_launched_and_is_not_there_has_failed() -> None
         Reason.REASON_EXECUTOR_TERMINATED,
         UNKNOWN,
     )
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_agent_that_ends_now_would_fail_tasks_until_their_process_runs(*, own: bool) -> None:
+    agent = Agent()
+    assert not under_way(agent.state)
+    agent.hear(run_tasks(own_task() if own else task_info()))
+    assert under_way(agent.state)
+    name = agent.container("ex" if own else "t")
+    agent.put(events.SandboxPrepared(name))
+    assert under_way(agent.state)
+    agent.put(events.ContainerStarted(name, 4711))
+    assert not under_way(agent.state)
 
 
 def test_a_command_whose_sandbox_was_being_prepared_has_failed() -> None:

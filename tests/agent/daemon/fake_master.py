@@ -28,6 +28,7 @@ class FakeMaster:
         self.seen: list[link.FromAgent] = []  # all but greetings and pongs
         self.statuses: list[mesos.TaskStatus] = []  # each update once
         self.connections = 0
+        self.last_words: tuple[link.FromMaster, ...] = ()  # to an agent that says nothing more
         self._came = asyncio.Condition()
         self._writer: asyncio.StreamWriter | None = None
         self._server: asyncio.Server | None = None
@@ -87,6 +88,9 @@ class FakeMaster:
                     self._take(message)
                 async with self._came:
                     self._came.notify_all()
+            for words in self.last_words:
+                self.send(words)
+        writer.close()
 
     def _take(self, message: link.FromAgent) -> None:
         if isinstance(message, link.Hello | link.Pong):

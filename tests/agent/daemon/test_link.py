@@ -9,17 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from tepui.agent.core.events import Event, LinkLost, LinkOpened
-from tepui.agent.daemon import master_link
+from tepui.agent.core.events import Event, LinkLost, LinkOpened, MasterSpoke
+from tepui.agent.daemon import main, master_link
 from tepui.agent.daemon.main import AgentDaemon, run
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.options import AgentOptions
 from tepui.base.addresses import address_of
 from tepui.base.errors import Refused
-from tepui.wire import link
+from tepui.wire import link, mesos
 from tests.agent.daemon.fake_master import (
     DEADLINE_S,
+    FRAMEWORK,
     FakeMaster,
     command_task,
     run_task,
@@ -298,9 +300,108 @@ def test_sigterm_ends_the_agent_and_tells_the_master(tmp_path: os.PathLike[str])
     asyncio.run(scenario())
 
 
+def test_what_the_master_has_sent_is_taken_by_an_agent_that_ends() -> None:
+    async def scenario() -> None:
+        master = FakeMaster()
+        await master.start()
+        last = run_task(command_task("t", "true"))
+        master.last_words = (last,)
+        heard = Heard()
+
+        def put(event: Event) -> None:
+            heard.put(event)
+            uplink.send(link.Pong(1))  # after the end it is left out
+
+        uplink = MasterLink(f"127.0.0.1:{master.port}", put, 1)
+        uplink.start()
+        assert await heard.next() == LinkOpened()
+        await uplink.stop()
+        assert await heard.next() == MasterSpoke(last)
+        await master.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_master_that_does_not_close_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(master_link, "END_MS", 1)
+
+    async def scenario() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+            writer.write(head + link.frame(link.Hello(link.PROTOCOL, "test")))
+            await stopped.wait()
+            writer.close()
+
+        stopped = asyncio.Event()
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        heard = Heard()
+        uplink = MasterLink(f"127.0.0.1:{port_of(server)}", heard.put, 1)
+        uplink.start()
+        assert await heard.next() == LinkOpened()
+        async with asyncio.timeout(DEADLINE_S):
+            await uplink.stop()
+        stopped.set()
+        server.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_launch_is_brought_to_its_end_by_an_agent_that_leaves_its_tasks(
+    in_time: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "SETTLE_MS", 1_000 * DEADLINE_S if in_time else 1)
+
+    async def scenario() -> None:
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await answer.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+
+        files = await asyncio.start_server(serve, "127.0.0.1", 0)
+        master = FakeMaster()
+        await master.start()
+        options = AgentOptions(
+            master=f"127.0.0.1:{master.port}",
+            work_dir=str(tmp_path / "work"),
+            runtime_dir=str(tmp_path / "run"),
+            port=0,
+            resources="cpus:1;mem:100",
+        )
+        before = AgentDaemon(options)
+        await before.start()
+        await master.see(link.Register)
+        uri = mesos.CommandInfo.URI(value=f"http://127.0.0.1:{port_of(files)}/file")
+        checkpointed = structs.replace(FRAMEWORK, checkpoint=True)
+        master.send(run_task(command_task("t", "sleep 1000", uris=(uri,)), checkpointed))
+        async with asyncio.timeout(DEADLINE_S):
+            await asked.wait()
+            stopping = asyncio.create_task(before.stop(leaves_tasks=True))
+            if not in_time:
+                await stopping
+            answer.set()
+            await stopping
+        after = AgentDaemon(structs.replace(options, port=before.port))
+        await after.start()
+        first, *_ = await master.updates("t", 1)
+        wanted = mesos.TaskState.TASK_STARTING if in_time else mesos.TaskState.TASK_FAILED
+        assert first.state is wanted
+        await after.stop()
+        await master.stop()
+        files.close()
+
+    asyncio.run(scenario())
+
+
 class Told:
     """A Finder that says what the test does."""
 
+    is_told = True
     leader = "127.0.0.1:1"
 
     def start(self, moved: Callable[[str], None]) -> None:
@@ -371,5 +472,43 @@ def test_a_master_that_does_not_answer_is_left_when_another_leads(
         await uplink.stop()
         await master.stop()
         frozen.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_that_does_not_know_it_yet_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        master = FakeMaster()
+        await master.start()
+        sent_away: list[int] = []
+
+        async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            sent_away.append(1)
+            writer.close()
+
+        async def elected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answers.pop(0))
+            writer.close()
+            if not answers:
+                told.leader = f"127.0.0.1:{master.port}"
+
+        before = await asyncio.start_server(old, "127.0.0.1", 0)
+        follows = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: //127.0.0.1:%d/link\r\n\r\n"
+        answers = [follows % port_of(before)] * 2
+        server = await asyncio.start_server(elected, "127.0.0.1", 0)
+        told, heard = Told(), Heard()
+        told.leader = f"127.0.0.1:{port_of(server)}"
+        monkeypatch.setattr(master_link, "finder", lambda address: told)
+        uplink = MasterLink("zk://h/mesos", heard.put, 1)
+        uplink.start()
+        assert await heard.next() == LinkOpened()
+        assert (answers, sent_away) == ([], [])
+        await uplink.stop()
+        await master.stop()
+        server.close()
+        before.close()
 
     asyncio.run(scenario())

@@ -38,7 +38,7 @@ from tepui.master.daemon.journal import JournalOptions, Recorder
 from tepui.master.daemon.journal_pickle import pickled, restored, restored_state
 from tepui.master.daemon.journal_writer import JournalWriter
 from tepui.resources import parse_resources
-from tepui.sim.replay_files import Segment, batches_of, picture_of, read_journal
+from tepui.sim.replay.files import Segment, batches_of, picture_of, read_journal
 from tepui.wire import link, mesos, scheduler
 from tests.master.journals import Played, busy_world, play_much, record
 from tests.master.world import World

@@ -1,0 +1,1 @@
+"""Whole clusters from one seed: every process, disk and connection may fail."""

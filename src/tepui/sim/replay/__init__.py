@@ -1,0 +1,1 @@
+"""What a master did, from its journal."""

@@ -1,0 +1,1 @@
+"""What a described cluster would do with a described workload."""
