@@ -245,6 +245,24 @@ def test_an_acknowledgement_reaches_the_agent() -> None:
     assert world.to_agents[agent.link] == [sent.message]
 
 
+@pytest.mark.parametrize("state", [TaskState.TASK_RUNNING, TaskState.TASK_FINISHED])
+def test_an_acknowledgement_counts_although_its_agent_started_anew_and_has_sent_nothing_yet(
+    state: TaskState,
+) -> None:
+    _, agent, owner = running()
+    status = agent.update(owner, "t1", state, acknowledged=False)
+    agent.disconnect()
+    found = reported(owner, "t1", state, status_update_state=TaskState.TASK_STARTING)
+    agent.reregister(found, frameworks=[owner.framework.info])
+    acknowledge(owner, agent.id, status.uuid)
+    owner.events()
+    agent.told()
+    agent.say(link.StatusUpdated(owner.framework_id, status, state))
+    assert agent.told() == [link.AcknowledgeUpdate(owner.framework_id, "t1", status.uuid or b"")]
+    assert owner.updates() == []
+    assert ("t1" in owner.framework.tasks) == (state is TaskState.TASK_RUNNING)
+
+
 def test_an_acknowledgement_of_another_update_changes_nothing() -> None:
     world, agent, owner = running()
     agent.update(owner, "t1", TaskState.TASK_FINISHED, acknowledged=False)

@@ -37,6 +37,8 @@ class Task(Struct, gc=False):
     state: mesos.TaskState
     statuses: tuple[mesos.TaskStatus, ...] = ()  # the last of each state, without data, for views
     update: mesos.TaskStatus | None = None  # the one that its agent waits to be acknowledged
+    # What was acknowledged when no update waited: its agent started anew, and sends it again.
+    acknowledged_early: bytes | None = None
     forwarded: mesos.TaskState = mesos.TaskState.TASK_STAGING  # what the scheduler may know
     kill_policy: mesos.KillPolicy | None = None
     kill_wanted: bool = False  # said again when the agent is back

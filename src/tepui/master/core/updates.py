@@ -33,7 +33,9 @@ def status_updated(
         return
     assert status.uuid is not None  # is_uuid
     task = agent.tasks.get((framework.id, TaskId(status.task_id.value)))
-    if agent.has_acknowledged(status.uuid):
+    if agent.has_acknowledged(status.uuid) or (
+        task is not None and task.acknowledged_early == status.uuid
+    ):
         _say_acknowledged(agent, message.framework_id, status.task_id.value, status.uuid, step)
         if task is not None and status.state in TERMINAL_STATES:
             # Its agent started anew meanwhile, and did not know what it had sent: it was taken in.
@@ -65,7 +67,7 @@ def acknowledge(
     agent = state.agents.get(agent_id)
     if agent is None:
         state.counters.add("invalid_status_update_acknowledgements")
-        absent = state.unreachable_agents.get(agent_id)
+        absent = state.unreachable_agents.get(agent_id) or state.recovered_agents.get(agent_id)
         if absent is not None and len(absent.acknowledged) < ACKNOWLEDGED_MAX:
             absent.acknowledged.add(call.uuid)
         return
@@ -73,6 +75,8 @@ def acknowledge(
     if task is not None:
         if task.update is None or task.update.uuid != call.uuid:
             state.counters.add("invalid_status_update_acknowledgements")
+            if task.update is None:
+                task.acknowledged_early = call.uuid
             return
         ended = task.update.state in TERMINAL_STATES
         task.update = None

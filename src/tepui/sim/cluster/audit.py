@@ -21,7 +21,7 @@ from tepui.master.core import actions
 from tepui.master.core import invariants as master_invariants
 from tepui.master.core.actions import AgentAdmitted, AgentGone, AgentUnreachable, EpochBegan
 from tepui.master.core.registry import Registered, entry
-from tepui.master.core.state import State
+from tepui.master.core.state import Agent, State
 from tepui.wire import mesos, scheduler
 from tepui.wire.states import TERMINAL_STATES
 
@@ -132,8 +132,9 @@ class Audit:
             return
         state, uuid = leader.state, call.acknowledge.uuid
         agent_id = AgentId(call.acknowledge.agent_id.value)
-        agent, absent = state.agents.get(agent_id), state.unreachable_agents.get(agent_id)
-        if (agent is not None and agent.has_acknowledged(uuid)) or (
+        agent = state.agents.get(agent_id)
+        absent = state.unreachable_agents.get(agent_id) or state.recovered_agents.get(agent_id)
+        if (agent is not None and _knows_acknowledged(agent, call.acknowledge)) or (
             absent is not None and uuid in absent.acknowledged
         ):
             self._acknowledged.add((state.epoch, uuid))
@@ -215,3 +216,9 @@ def registry_of(state: State) -> dict[str, Registered]:
         assert registered is not None
         found[key] = registered
     return found
+
+
+def _knows_acknowledged(agent: Agent, call: scheduler.Call.Acknowledge) -> bool:
+    tasks = (task for (_, name), task in agent.tasks.items() if name == call.task_id.value)
+    early = any(task.acknowledged_early == call.uuid for task in tasks)
+    return early or agent.has_acknowledged(call.uuid)
