@@ -87,7 +87,7 @@ class Server:
         self.port, self.quorum_port, _ = ports[number - 1]
         self.process: subprocess.Popen[bytes] | None = None
         self.log = directory / "log"
-        self._configuration = directory / "zoo.cfg"
+        self._configuration = directory.resolve() / "zoo.cfg"
         data = directory / "data"
         data.mkdir(parents=True)
         (data / "myid").write_text(f"{number}\n")
@@ -116,6 +116,7 @@ class Server:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*command(), str(self._configuration)],
+                cwd=self._configuration.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
