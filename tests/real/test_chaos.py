@@ -13,7 +13,7 @@ from tests.real.chaos.run import Options, run
 from tests.real.pymesos import environment
 from tests.real.zookeeper import Unavailable
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.apart]
 
 SEED = 7
 MINUTES = 3.0

@@ -13,7 +13,7 @@ from tests.real.cluster import Cluster, Daemon
 from tests.real.watcher import Watcher
 from tests.real.zookeeper import available
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.apart]
 
 FLAGS = ("--zk_session_timeout=2secs",)
 KILLS = 6

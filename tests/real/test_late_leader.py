@@ -26,7 +26,7 @@ from tests.real.test_failover import launch_one
 from tests.real.watcher import Watcher
 from tests.real.zookeeper import available
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.apart]
 
 FLAGS = ("--zk_session_timeout=2secs",)
 ROUNDS = 3  # whether timers or sockets come first when a process goes on is a matter of luck

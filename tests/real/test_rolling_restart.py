@@ -22,7 +22,12 @@ from tests.real.rolling.outcome import lasting, launches_s, longest_pause_s, nev
 from tests.real.rolling.upgrade import AGENTS, Step, UpgradedCluster
 from tests.real.zookeeper import available
 
-pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.long,
+    pytest.mark.apart,
+    pytest.mark.timeout(400),
+]
 
 OLD_PROTOCOL = ("-P", str(PROJECT / "tests" / "real" / "rolling" / "old_protocol.py"))
 DRAINED_S = 120.0  # for a framework's tasks to end, and for what would come again to come

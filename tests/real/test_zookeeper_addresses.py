@@ -16,7 +16,7 @@ from tests.real.cluster import PROJECT, Cluster
 from tests.real.watcher import Watcher
 from tests.real.zookeeper import available
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.apart]
 
 COMMAND_S = 60.0
 
