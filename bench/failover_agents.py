@@ -30,7 +30,6 @@ LOOK_S = 0.005  # between two looks for a master that leads
 LOOKS_S_MAX = 120.0
 RETRY_S = 0.05  # after a link broke before the agent was registered
 ARRIVING_MAX = 1_500  # agents of this process that have connected and are not registered yet
-PREPARED_S = 120.0  # all agents can come by then
 LOG_CHARACTERS = 2_000  # of each process, when a run has failed
 RUN_S = 3_600.0  # whoever started this one ends it before
 UPGRADE = (

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tepui import __version__
 from tepui.cli import main
 
 HEAVY = ("rich", "aiohttp", "msgspec", "uvloop", "asyncio", "tepui.sdk", "tepui.wire")
@@ -82,6 +83,10 @@ def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEPUI_DEBUG", "1")
     with pytest.raises(Exception, match="--env 'x'"):
         main.run(["run", "--env", "x", "true"])
+
+
+def test_version_is_an_option_too(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(capfd, "--version") == (0, f"tepui {__version__}\n", "")
 
 
 def test_version_is_said_in_words_and_in_json(capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tepui.base.errors import Refused
-from tepui.cli.connect import find_by_id
+from tepui.cli.connect import find_by_id, no_master
 from tepui.cli.ports import free_range, taken_ports
 from tepui.cli.run import default_name, parse_timeout_s, read_commands
 from tepui.cli.shares import shares_of
@@ -33,6 +33,13 @@ def test_abbreviation_of_several_ids_names_them() -> None:
 def test_id_that_is_not_there_is_named() -> None:
     with pytest.raises(click.ClickException, match="no task 'q'"):
         find_by_id("task", "q", KNOWN)
+
+
+def test_a_leader_that_has_just_died_is_told_apart_from_a_wrong_address() -> None:
+    cause = "Cannot connect to host h1:5050 ssl:default [Connect call failed]"
+    told = no_master("zk://z1:2181/mesos", cause).message
+    assert "the master that leads at zk://z1:2181/mesos, h1:5050, cannot be reached" in told
+    assert "no master answers at h1:5050" in no_master("h1:5050", cause).message
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

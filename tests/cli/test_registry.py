@@ -56,13 +56,19 @@ def test_what_is_known_and_what_is_not_is_shown(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     unknown = msgspec.msgpack.encode({"type": "Later", "n": 1})
-    registry(tmp_path / "registry.db", Write("later/x", unknown), Write("raw", b"\xc1"))
+    registry(
+        tmp_path / "registry.db",
+        Write("later/x", unknown),
+        Write("later/y", msgspec.msgpack.encode({b"n": 1})),  # JSON has no such keys
+        Write("raw", b"\xc1"),
+    )
     code, text = said(capfd, "show", f"sqlite:{tmp_path}", "--json")
     assert code == 0
     assert [(row["key"], row["kind"], row["says"]) for row in json.loads(text)] == [
         ("agents/a1", "AgentAdmitted", "h1:5051, deactivated"),
         ("epoch", "EpochBegan", '{"type": "EpochBegan", "epoch": 7}'),
         ("later/x", "unknown to this version", '{"type": "Later", "n": 1}'),
+        ("later/y", "unknown to this version", r"b'\x81\xc4\x01n\x01'"),
         ("raw", "unknown to this version", "b'\\xc1'"),
         ("weights/ads", "WeightSet", "ads=2.5"),
     ]
@@ -87,15 +93,28 @@ def test_a_copy_holds_what_this_version_does_not_know(
     assert (code, "; 4 that were there are replaced" in text) == (0, True)
 
 
+def test_a_work_dir_that_is_not_there_is_made(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    registry(tmp_path / "registry.db")
+    code, _ = said(capfd, "copy", f"--from=sqlite:{tmp_path}", f"--to=sqlite:{tmp_path}/new/dir")
+    assert code == 0
+    assert contents(tmp_path / "new/dir/registry.db") == contents(tmp_path / "registry.db")
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         (["show", "nowhere"], "registry 'nowhere': expected sqlite:PATH"),
         (["show", "sqlite:"], "registry 'sqlite:': expected sqlite:PATH"),
-        (["show", "sqlite:/no/where"], "there is no registry at '/no/where'"),
+        (["show", "sqlite:/no/where"], "there is no registry at '/no/where/registry.db'"),
+        (["show", "sqlite:/no/where.db"], "there is no registry at '/no/where.db'"),
         (["show", "zk://h@x/"], "must have the form user:password"),
-        (["copy", "--from=sqlite:/a", "--to=sqlite:/a"], "are the same registry: '/a'"),
-        (["copy", "--from=sqlite:/a", "--to=sqlite:/b"], "there is no registry at '/a'"),
+        (["copy", "--from=sqlite:/a", "--to=sqlite:/a"], "are the same registry: '/a/registry.db'"),
+        (
+            ["copy", "--from=sqlite:/a", "--to=sqlite:/b"],
+            "there is no registry at '/a/registry.db'",
+        ),
         (["copy", "--from=sqlite:/a"], "Missing option '--to'"),
     ],
 )

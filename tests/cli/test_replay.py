@@ -86,6 +86,8 @@ def test_it_explains(recorded: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "shop" in out
     code, out, _ = replay(capfd, recorded, "--explain", framework, "--task", "t1")
     assert (code, "TASK_FAILED" in out) == (0, True)
+    for given in ("shop", "0000"):
+        assert replay(capfd, recorded, "--explain", given, "--task", "t1") == (0, out, "")
     _, out, _ = replay(capfd, recorded, "--explain", framework, "--task", "t1", "--json")
     assert "TASK_FAILED" in json.loads(out)["summary"]
 
@@ -135,6 +137,8 @@ def test_it_lists_what_happened(recorded: Path, capfd: pytest.CaptureFixture[str
         (["--get", "/explain"], 1, "missing 'framework_id' in the query"),
         (["--state", "--get", "/state"], 2, "give one of them"),
         (["--at", "+1", "--events"], 2, "--from, --to and --events are about a time"),
+        (["--from", "23:59"], 2, "--from '23:59' is after the journal's end"),
+        (["--explain", "nobody"], 1, "no framework 'nobody'"),
         (["--task", "t1"], 2, "--task is for --events and --explain"),
         (["--agent", "a"], 2, "--agent and --framework are for --events"),
     ],

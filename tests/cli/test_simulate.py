@@ -93,7 +93,7 @@ def test_a_saved_state_is_a_cluster(
     assert json.loads(out)["result"]["frameworks"][0]["finished"] == 10
     code, out, err = run(capfd, "--from", str(state))
     assert code == 0
-    assert "of 1 agents: 0 tasks finished" in out
+    assert "of 1 agent: 0 tasks finished" in out
     assert "no frameworks" in err
 
 
@@ -103,8 +103,14 @@ def test_a_saved_state_is_a_cluster(
         ([], 2, "give a FILE, or --from"),
         (["nosuch.yaml"], 1, "'nosuch.yaml': No such file"),
         (["PLAN", "--change", "agents.7.count=1"], 1, "'7' is none of the 1 there are"),
-        (["PLAN", "--change", "agents.0.count=x"], 1, "agents[0].count 'x': expected 'int'"),
+        (
+            ["PLAN", "--change", "agents.0.count=x"],
+            1,
+            "agents[0].count 'x': expected a whole number",
+        ),
         (["PLAN", "--picture", "/nosuch/p.svg"], 1, "picture '/nosuch/p.svg': No such file"),
+        (["PLAN", "--picture", "p.png"], 2, "'p.png': expected a name that ends in .svg"),
+        (["--from", "nosuch.json"], 1, "there is no such file, and a master is HOST:PORT"),
         (["--from", "127.0.0.1:1"], 1, "no master answers at 127.0.0.1:1"),
         (["PLAN", "--from", "PLAN"], 1, "not the /state of a master"),
     ],

@@ -58,9 +58,9 @@ def refused_by_limits(world: World) -> float:
 
 def notes(world: World) -> list[str]:
     """Why links were cut off since the last time."""
-    found = [dict(note.fields)["reason"] for note in world.notes]
+    found = [dict(note.fields).get("reason") for note in world.notes]
     world.notes.clear()
-    return found
+    return [reason for reason in found if reason is not None]
 
 
 # Frameworks

@@ -53,7 +53,7 @@ def record(
             await play(played.world, played.recorder)
             await played.recorder.pictured()
         finally:
-            played.recorder.close()
+            await played.recorder.close()
         return played
 
     return asyncio.run(run())

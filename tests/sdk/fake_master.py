@@ -66,6 +66,7 @@ class FakeMaster:
         self.subscribe_answers: list[tuple[int, str]] = []
         self.leader: str | None = None
         self.greets = True
+        self.answers_calls = True
         self.requests: dict[FakeStream, web.BaseRequest] = {}
         self.open: list[FakeStream] = []
         self.files: dict[str, bytes] = {}
@@ -116,6 +117,8 @@ class FakeMaster:
         if call.type is not scheduler.Call.Type.SUBSCRIBE:
             self.stream_ids.append(request.headers.get("Mesos-Stream-Id", ""))
             self.calls.put_nowait(call)
+            if not self.answers_calls:
+                await asyncio.get_running_loop().create_future()
             status, text = self.answers.pop(0) if self.answers else (202, "")
             return web.Response(status=status, text=text)
         if self.leader is not None:
@@ -183,6 +186,25 @@ class FakeMaster:
 
     async def _state(self, request: web.Request) -> web.Response:
         return web.Response(text='{"cluster": "fake", "slaves": []}')
+
+
+@asynccontextmanager
+async def frozen_master() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The address of one that takes connections and answers none; the event is set by the first."""
+    asked = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        try:
+            await reader.read()
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        server.close()
 
 
 class FakeAgent:

@@ -18,11 +18,20 @@ from tepui.sdk import (
     command_task,
     framework_info,
 )
+from tepui.sdk.core import masters
 from tepui.wire import mesos, scheduler
 from tepui.wire.media import Media, encode
 from tepui.wire.mesos import TaskState
 from tepui.wire.recordio import frame
-from tests.sdk.fake_master import DEADLINE_S, FakeMaster, fake_master, offer, offers, update
+from tests.sdk.fake_master import (
+    DEADLINE_S,
+    FakeMaster,
+    fake_master,
+    frozen_master,
+    offer,
+    offers,
+    update,
+)
 
 pytestmark = pytest.mark.real
 Type = scheduler.Call.Type
@@ -166,6 +175,21 @@ def test_a_standby_s_redirect_leads_to_the_leader() -> None:
                 await client.suppress(["web"])
                 call = await leader.next_call(Type.SUPPRESS)
                 assert call.suppress == scheduler.Call.Suppress(roles=("web",))
+
+    within_deadline(test())
+
+
+def test_a_frozen_master_is_left_for_the_next_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masters, "ANSWER_MS", 200)
+
+    async def test() -> None:
+        async with frozen_master() as (frozen, _), fake_master() as good, fake_master() as standby:
+            standby.leader = frozen
+            addresses = f"{standby.address},{good.address}"  # of the frozen one a redirect tells
+            for known in (addresses, f"{frozen},{addresses}"):
+                async with SchedulerClient(known, INFO) as client:
+                    assert (await next_event(client)).subscribed is not None
+                    assert client.leader == f"http://{good.address}"
 
     within_deadline(test())
 

@@ -7,7 +7,7 @@ from msgspec import structs
 from tepui.sdk.core import events as ev
 from tepui.sdk.core import session
 from tepui.sdk.core.backoff import Backoff
-from tepui.sdk.core.masters import Masters
+from tepui.sdk.core.masters import ANSWER_MS, ANSWER_MS_MAX, QUICK_ROUNDS, Masters
 from tepui.wire import mesos, scheduler
 from tepui.wire.mesos import TaskState
 from tests.sdk.fake_master import HEARTBEAT, offer, offers, update
@@ -141,6 +141,122 @@ def test_an_attempt_at_who_leads_no_more_is_left_for_who_does() -> None:
     assert asked(actions) == ["http://m2:1"]
 
 
+def test_an_attempt_ends_when_nobody_leads_and_the_same_one_may_be_elected_again() -> None:
+    state = elected_session()
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m1:1"))
+    assert do(state, ev.NobodyLeads("nobody leads")) == [ev.Leave()]
+    assert session.step(state, [], 10_000).then == []
+    assert asked(do(state, ev.Elected("http://m1:1"))) == ["http://m1:1"]
+
+
+def test_a_wait_for_the_next_attempt_ends_when_nobody_leads() -> None:
+    state = elected_session()
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m1:1"))
+    do(state, ev.Broken("down"))
+    do(state, ev.Broken("down"))
+    assert do(state, ev.NobodyLeads("nobody leads")) == []
+    assert session.step(state, [], 10_000).then == []
+
+
+def test_a_stream_that_breaks_while_nobody_leads_is_not_asked_for_before_the_next_election() -> (
+    None
+):
+    state = elected_session()
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m1:1"))
+    do(state, ev.Received(SUBSCRIBED))
+    do(state, ev.NobodyLeads("nobody leads"))
+    assert do(state, ev.Broken("cut")) == [ev.ForgetOffers()]
+    assert session.step(state, [], 10_000).then == []
+    assert asked(do(state, ev.Elected("http://m2:1"), 10_000)) == ["http://m2:1"]
+
+
+def test_without_zookeeper_the_last_leader_is_still_asked() -> None:
+    state = elected_session()
+    assert do(state, ev.LeaderUnknown("away")) == []
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m1:1"))
+    assert do(state, ev.LeaderUnknown("away")) == []
+    assert asked(do(state, ev.Broken("down"))) == ["http://m1:1"]
+    do(state, ev.NobodyLeads("nobody leads"))
+    assert asked(do(state, ev.LeaderUnknown("away"))) == ["http://m1:1"]
+
+
+def test_a_redirect_is_not_followed_when_zookeeper_tells_who_leads() -> None:
+    state = elected_session()
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m2:1"))
+    redirect = ev.Answered(307, "", "//m1:1/master/api/v1/scheduler")
+    assert asked(do(state, redirect)) == ["http://m2:1"]
+    assert asked(do(state, redirect)) == []
+    assert asked(session.step(state, [], 100).then) == ["http://m2:1"]
+
+
+def test_the_one_that_zookeeper_names_may_take_its_time_to_answer() -> None:
+    state = elected_session()
+    do(state, ev.Begun())
+    do(state, ev.Elected("http://m1:1"))
+    assert state.timers.next_ms() is None
+
+
+def test_the_only_address_may_take_its_time_to_answer() -> None:
+    state = a_session()
+    do(state, ev.Begun())
+    assert state.timers.next_ms() is None
+
+
+def test_a_master_that_does_not_answer_is_left_for_the_next_address() -> None:
+    state = a_session("http://m1:1", "http://m2:1")
+    do(state, ev.Begun())
+    assert session.step(state, [], ANSWER_MS - 1).then == []
+    leave, again = session.step(state, [], ANSWER_MS).then
+    assert leave == ev.Leave()
+    assert asked([again]) == ["http://m2:1"]
+    assert state.last_cause == "http://m1:1 does not answer"
+
+
+def test_who_has_begun_to_answer_in_time_is_not_left() -> None:
+    state = a_session("http://m1:1", "http://m2:1")
+    do(state, ev.Begun())
+    session.step(state, [ev.Opened()], ANSWER_MS - 1)
+    assert session.step(state, [], 10 * ANSWER_MS).then == []
+
+
+def test_a_redirect_to_one_that_did_not_answer_is_followed_in_the_next_round_only() -> None:
+    state = a_session("http://m1:1", "http://m2:1")
+    redirect = ev.Answered(307, "", "//m1:1/")
+    do(state, ev.Begun())
+    assert asked(session.step(state, [], ANSWER_MS).then) == ["http://m2:1"]
+    assert asked(do(state, redirect, ANSWER_MS)) == []
+    assert asked(session.step(state, [], ANSWER_MS + 100).then) == ["http://m1:1"]
+    assert asked(do(state, ev.Broken("down"), ANSWER_MS + 100)) == ["http://m2:1"]
+    assert asked(do(state, redirect, ANSWER_MS + 100)) == ["http://m1:1"]
+
+
+def test_a_lost_leader_that_does_not_answer_is_asked_once_in_a_round() -> None:
+    state = a_session("http://m1:1", "http://m2:1")
+    do(state, ev.Begun())
+    do(state, ev.Received(SUBSCRIBED))
+    do(state, ev.Broken("cut"))
+    assert asked(session.step(state, [], 100).then) == ["http://m1:1"]
+    assert asked(session.step(state, [], 100 + ANSWER_MS).then) == ["http://m2:1"]
+
+
+def test_a_master_that_is_always_late_gets_more_time_in_the_end() -> None:
+    masters = Masters(("http://m1:1", "http://m2:1"), Backoff(100, 1000, no_jitter))
+    given = []
+    for _ in range(QUICK_ROUNDS + 5):
+        given.append(masters.answer_ms)
+        masters.silent()
+        masters.failed()
+    assert given[: QUICK_ROUNDS + 1] == [ANSWER_MS] * QUICK_ROUNDS + [2 * ANSWER_MS]
+    assert given[-1] == ANSWER_MS_MAX
+    masters.led()
+    assert masters.answer_ms == ANSWER_MS
+
+
 def test_a_wait_for_the_next_attempt_ends_with_an_election() -> None:
     state = elected_session()
     do(state, ev.Begun())
@@ -156,7 +272,7 @@ def test_a_subscription_is_left_for_the_next_leader_and_its_offers_are_void() ->
     do(state, ev.Begun())
     do(state, ev.Elected("http://m1:1"))
     do(state, ev.Received(SUBSCRIBED))
-    assert do(state, ev.NobodyLeads("gone")) == []
+    assert do(state, ev.NobodyLeads("gone")) == [ev.DropCalls()]
     left, forget, again = do(state, ev.Elected("http://m2:1"), 1000)
     assert (left, forget) == (ev.Leave(), ev.ForgetOffers())
     assert isinstance(again, ev.Subscribe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,13 +13,21 @@ from uuid import uuid4
 
 import pytest
 
-from tepui.sdk import OperatorClient, Refused, SchedulerClient, Unreachable, find_leader
+from tepui.sdk import (
+    Disconnected,
+    OperatorClient,
+    Refused,
+    SchedulerClient,
+    Unreachable,
+    find_leader,
+)
+from tepui.sdk.core import events as ev
 from tepui.sdk.core.backoff import Backoff
 from tepui.sdk.core.masters import Masters
 from tepui.sdk.whereabouts import Whereabouts
-from tepui.wire import master
+from tepui.wire import master, scheduler
 from tests.real.zookeeper import ZooKeeper
-from tests.sdk.fake_master import FakeMaster, fake_master
+from tests.sdk.fake_master import FakeMaster, fake_master, frozen_master
 from tests.sdk.test_scheduler import INFO, next_event, within_deadline
 from tests.storage.stores import opened_session
 
@@ -100,6 +109,39 @@ def test_a_zookeeper_that_cannot_be_reached_is_named() -> None:
         with pytest.raises(Unreachable, match=f"{hosts} within 0.1 s"):
             await whereabouts.known(0.1)
         await whereabouts.close()
+
+    within_deadline(test())
+
+
+@pytest.mark.real
+def test_a_frozen_master_is_left_when_zookeeper_names_another() -> None:
+    async def test() -> None:
+        async with (
+            frozen_master() as (frozen, was_asked),
+            fake_master() as good,
+            SchedulerClient(NOBODY, INFO) as client,
+        ):
+            client._driver.put(ev.Elected(f"http://{frozen}"))
+            await was_asked.wait()
+            client._driver.put(ev.Elected(f"http://{good.address}"))
+            assert (await next_event(client)).subscribed is not None
+
+    within_deadline(test())
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("news", [ev.Elected("http://127.0.0.1:1"), ev.NobodyLeads("nobody")])
+def test_a_call_to_a_frozen_master_fails_when_it_leads_no_more(news: ev.Leadership) -> None:
+    async def test() -> None:
+        async with fake_master() as one, SchedulerClient(NOBODY, INFO) as client:
+            client._driver.put(ev.Elected(f"http://{one.address}"))
+            await next_event(client)
+            one.answers_calls = False
+            reviving = asyncio.create_task(client.revive())
+            await one.next_call(scheduler.Call.Type.REVIVE)
+            client._driver.put(news)
+            with pytest.raises(Disconnected, match="it leads no more"):
+                await reviving
 
     within_deadline(test())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
+import tepui.zookeeper.session as session_module
 from tepui.zookeeper.errors import BadVersion, NodeExists, NoNode, SessionEnded, ZooKeeperFailed
 from tepui.zookeeper.session import Check, Create, Delete, Put, Rejected, ZooKeeperSession
 from tepui.zookeeper.url import parse_zk_url
@@ -117,6 +119,32 @@ def test_a_session_that_is_closed_answers_nothing(zk_url: str) -> None:
             await session.close()
             with pytest.raises(SessionEnded):
                 await session.get("/")
+
+    asyncio.run(test())
+
+
+def test_who_cannot_be_reached_is_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tepui.zookeeper")
+
+    async def test() -> None:
+        told = asyncio.Event()
+
+        def note(record: logging.LogRecord) -> bool:
+            if record.getMessage() == "session_not_connected url=zk://127.0.0.1:1/x":
+                told.set()
+            return False
+
+        monkeypatch.setattr(session_module, "UNCONNECTED_S", 0.0)
+        session_module.log.addFilter(note)
+        session = ZooKeeperSession(parse_zk_url("zk://127.0.0.1:1/x"))
+        try:
+            session.start()
+            await asyncio.wait_for(told.wait(), 10)
+        finally:
+            await session.close()
+            session_module.log.removeFilter(note)
 
     asyncio.run(test())
 

@@ -17,6 +17,7 @@ from tepui.zookeeper.url import FILE_SCHEME, SCHEME
 T = TypeVar("T")
 
 CANDIDATES_SHOWN = 5
+NOT_REACHED = "Cannot connect to host "  # as aiohttp says it, before HOST:PORT
 
 
 @asynccontextmanager
@@ -44,7 +45,16 @@ def get_cluster(address: str) -> Cluster:
 
 
 def no_master(address: str, cause: str) -> click.ClickException:
-    """The error for a master that does not answer; `cause` is what is wrong in ZooKeeper."""
+    """The error for a master that does not answer; `cause` is what is wrong in ZooKeeper.
+
+    It may also be that the leader of whom ZooKeeper still tells has just died.
+    """
+    if address.strip().startswith(SCHEME) and NOT_REACHED in cause:
+        host = cause.partition(NOT_REACHED)[2].split(" ")[0]
+        return click.ClickException(
+            f"the master that leads at {address}, {host}, cannot be reached: if it has ended,"
+            " another one leads when its session in ZooKeeper is over, 10 s later by default"
+        )
     if address.strip().startswith((SCHEME, FILE_SCHEME)):
         return click.ClickException(f"{cause}: does --master or TEPUI_MASTER name your cluster?")
     return click.ClickException(

@@ -11,6 +11,8 @@ import sys
 
 import click
 
+from tepui import __version__
+
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -55,6 +57,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="tepui %(version)s")
 def tepui() -> None:
     """Many machines as one computer.
 

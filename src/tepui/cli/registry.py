@@ -75,5 +75,5 @@ def copy(*, source: str, destination: str, force: bool) -> None:
         raise click.ClickException(f"'{other}': {error}; --force replaces them") from None
     before = f"; {copied.replaced} that were there are replaced" if copied.replaced else ""
     click.echo(
-        f"{copied.objects} objects ({copied.value_bytes} bytes) copied and read back{before}"
+        f"{copied.objects} object{'' if copied.objects == 1 else 's'} ({copied.value_bytes} bytes) copied and read back{before}"
     )

@@ -27,6 +27,7 @@ from tepui.zookeeper.url import SCHEME, ZkUrl, parse_zk_url
 
 SQLITE: Final = "sqlite:"
 FILE_NAME: Final = "registry.db"  # in a master's work_dir
+SUFFIX: Final = ".db"
 CONNECT_S: Final = 10.0
 FORMS: Final = "sqlite:PATH (a registry.db, or the work_dir it is in) or zk://HOST:PORT,.../PATH"
 
@@ -44,13 +45,17 @@ class Row(Struct, frozen=True):
 
 
 def parse_place(text: str) -> Place:
-    """The file, or the path that masters are given with --zk. Raises Refused."""
+    """The file, or the path that masters are given with --zk. Raises Refused.
+
+    What is not there and is not named `*.db` is a work_dir to be.
+    """
     if text.startswith(SCHEME):
         return parse_zk_url(text)
     if not text.startswith(SQLITE) or text == SQLITE:
         raise Refused(f"registry '{text}': expected {FORMS}")
     path = Path(text.removeprefix(SQLITE)).absolute()
-    return path / FILE_NAME if path.is_dir() else path
+    is_file = path.is_file() or (path.suffix == SUFFIX and not path.is_dir())
+    return path if is_file else path / FILE_NAME
 
 
 @asynccontextmanager
@@ -63,6 +68,7 @@ async def opened(place: Place, *, makes: bool) -> AsyncIterator[NewStore]:
     if isinstance(place, Path):
         if not makes and not place.is_file():
             raise StoreFailed(f"there is no registry at '{place}'")
+        place.parent.mkdir(parents=True, exist_ok=True)
         yield lambda: SqliteStore(place)
         return
     session = ZooKeeperSession(place)
@@ -118,7 +124,7 @@ def shown(key: str, value: bytes) -> Row:
     """The object in words; what a later version has written is shown as it is."""
     try:
         found = msgspec.msgpack.decode(value, type=Registered)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return Row(key, "unknown to this version", len(value), _raw(value))
     match found:
         case AgentAdmitted(info=info, deactivated=deactivated):
@@ -135,5 +141,5 @@ def shown(key: str, value: bytes) -> Row:
 def _raw(value: bytes) -> str:
     try:
         return json.dumps(msgspec.msgpack.decode(value), default=str)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError):  # or JSON can't say it
         return repr(value)

@@ -26,14 +26,16 @@ MOMENT = "MOMENT"
 @click.option(
     "--explain",
     metavar="FRAMEWORK",
-    help="Why it got no offers then; with --task, why that did not run.",
+    help="Why it got no offers then, by id, its end, or name; with --task, why that did not run.",
 )
 @click.option("--from", "begin", metavar=MOMENT, help="Show what is otherwise since then ...")
 @click.option("--to", "end", metavar=MOMENT, help="... and until then; the end without it.")
 @click.option("--events", "wants_events", is_flag=True, help="List what happened from ... to ...")
-@click.option("--task", metavar="ID", help="Events of this task only.")
+@click.option("--task", metavar="ID", help="Events of this task only; or the end of its id.")
 @click.option("--agent", metavar="ID", help="Events of this agent only; or the end of its id.")
-@click.option("--framework", metavar="ID", help="Events of this framework only.")
+@click.option(
+    "--framework", metavar="ID", help="Events of this framework only; or the end of its id."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of events, a line for each.")
 def command(
     *,
@@ -77,15 +79,18 @@ def command(
         return otherwise_ms if text is None else moment_ms(text, first_ms, last_ms)
 
     if wants_one:
+        at_ms = moment(at, last_ms)
         if explain is not None:
-            path = _explain_path(explain, task)
-        _print_view(replay, moment(at, last_ms), path or "/state", as_text=explain and not as_json)
+            path = _explain_path(_framework_id(replay, at_ms, explain), task)
+        _print_view(replay, at_ms, path or "/state", as_text=explain and not as_json)
     elif at is not None:
         _print_overview(replay, moment(at, last_ms), as_json=as_json)
     elif begin or end or wants_events:
         begins_ms = moment(begin, first_ms - 1)  # of the start nothing is left out
         ends_ms = moment(end, last_ms)
         if ends_ms < begins_ms:
+            if end is None:
+                raise click.UsageError(f"--from '{begin}' is after the journal's end")
             raise click.UsageError(f"--to '{end}' is before --from '{begin or '+0'}'")
         if wants_events:
             _print_events(replay, begins_ms, ends_ms, (task, framework, agent), as_json=as_json)
@@ -229,8 +234,8 @@ def _print_difference(replay: Replay, begins_ms: int, ends_ms: int, *, as_json: 
         print_json(found)
         return
     click.echo(f"{found.begins} to {found.ends}")
-    if found.masters[0] != found.masters[1]:
-        click.echo(f"master: {found.masters[0]}, then {found.masters[1]}")
+    if len(set(found.masters)) > 1:
+        click.echo(f"master: {', then '.join(dict.fromkeys(found.masters))}")
     click.echo(f"offers: {_pair(found.offers)}")
     for what, changed in (("weight", found.weights), ("flag", found.flags)):
         for name, values in changed.items():
@@ -289,6 +294,19 @@ def _print_events(
         click.echo("nothing of that kind happened", err=True)
 
 
+def _framework_id(replay: Replay, at_ms: int, given: str) -> str:
+    """Of the one that was there then. Raises ClickException when none fits, or several do."""
+    from tepui.cli.connect import find_by_id
+
+    replay.to(at_ms)
+    state = replay.state
+    everyone = {**state.completed_frameworks, **state.frameworks}
+    named = [one.id for one in everyone.values() if one.info.name == given]
+    if len(named) == 1:
+        return named[0]
+    return find_by_id("framework", given, [(str(one), str(one)) for one in everyone])
+
+
 def _explain_path(framework: str, task: str | None) -> str:
     from urllib.parse import urlencode
 
@@ -308,4 +326,6 @@ def _pair(numbers: tuple[int, int]) -> str:
 def _size(size_bytes: int) -> str:
     from tepui.cli.listing import mib
 
+    if size_bytes < 1 << 20:
+        return f"{-(-size_bytes // 1024)}K"
     return mib(round(size_bytes / (1 << 20), 1))

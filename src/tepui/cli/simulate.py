@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     "--from",
     "origin",
     metavar="MASTER|FILE",
-    help="Begin with the agents and tasks of a running cluster: http://HOST:PORT of its master, or "
-    "a file with its /state.",
+    help="Begin with the agents and tasks of a running cluster: HOST:PORT or zk://HOST:PORT,.../PATH "
+    "of its master, or a file with its /state.",
 )
 @click.option(
     "--change",
@@ -48,6 +48,8 @@ def command(
     """
     if file is None and origin is None:
         raise click.UsageError("give a FILE, or --from")
+    if picture is not None and picture.suffix != ".svg":
+        raise click.UsageError(f"--picture '{picture}': expected a name that ends in .svg")
     from tepui.cli.simulated import print_compared, print_result
     from tepui.cli.tables import print_json
     from tepui.sim.study.plan_file import changed, plan_of
@@ -83,6 +85,8 @@ def _value(file: Path | None, origin: str | None) -> object:
 
     if Path(origin).is_file():
         cluster = plan_value(read_file(Path(origin)))
+    elif ":" not in origin:
+        raise Refused(f"--from '{origin}': there is no such file, and a master is HOST:PORT")
     else:
         cluster = plan_value(*asyncio.run(_ask(origin)))
     if found is None:

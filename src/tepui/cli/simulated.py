@@ -60,7 +60,8 @@ def span(ms: float) -> str:
 
 def _headline(result: Result) -> str:
     text = (
-        f"{span(result.span_ms)} of {result.agents} agents: {result.tasks_finished} tasks finished"
+        f"{span(result.span_ms)} of {result.agents} agent{'' if result.agents == 1 else 's'}:"
+        f" {result.tasks_finished} tasks finished"
     )
     if result.last_end_ms is not None:
         text += f", the last after {span(result.last_end_ms)}"

@@ -77,7 +77,8 @@ class ZooKeeperElection:
                     self._to_remove.add(name)  # made by a `_create` that was under way
                     await self._remove()
         except (TimeoutError, ZooKeeperFailed) as error:
-            log.warning("candidate_not_removed path=%s error=%s", self._path, error)
+            why = str(error) or "no answer"
+            log.warning("candidate_not_removed path=%s error=%s", self._path, why)
 
     # Standing
 

@@ -24,7 +24,7 @@ from tepui.sdk.errors import (
     SdkError,
     Unreachable,
 )
-from tepui.sdk.http import NETWORK_ERRORS, Http, Stream
+from tepui.sdk.http import NETWORK_ERRORS, Answer, Http, Stream
 from tepui.sdk.inbox import Inbox
 from tepui.sdk.whereabouts import Whereabouts
 from tepui.wire import mesos, scheduler
@@ -108,13 +108,14 @@ class SchedulerClient(SchedulerCalls):
         self._outbox: asyncio.Queue[scheduler.Call] = asyncio.Queue(SENDING_MAX)
         self._subscription: Subscription | None = None
         self._listener: asyncio.Task[None] | None = None
+        self._calls: set[asyncio.Timeout] = set()  # under way
         self._senders: list[asyncio.Task[None]] = []
         self._open_http: Http | None = None
 
     async def __aenter__(self) -> Self:
         self._open_http = Http(self._media, self._headers)
         self._senders = [asyncio.create_task(self._send_waiting()) for _ in range(SENDERS)]
-        self._whereabouts.start(self._told)
+        self._whereabouts.start(lambda news: self._driver.put(news))
         self._driver.put(ev.Begun())
         return self
 
@@ -177,12 +178,13 @@ class SchedulerClient(SchedulerCalls):
         if at is None:
             raise Disconnected(f"{call.type}: not subscribed")
         call = structs.replace(call, framework_id=self._state.subscribe.framework_info.id)
+        attempt = asyncio.timeout(None)
         try:
-            answer = await self._http.call(
-                at.master + PATH, call, {"Mesos-Stream-Id": at.stream_id}
-            )
+            async with attempt:
+                answer = await self._call(attempt, at, call)
         except NETWORK_ERRORS as error:
-            raise Disconnected(f"{call.type}: {at.master}: {_text(error)}") from error
+            cause = "it leads no more" if attempt.expired() else _text(error)
+            raise Disconnected(f"{call.type}: {at.master}: {cause}") from error
         if answer.status in (200, 202):
             return
         is_stale = at is not self._subscription or answer.status in (307, 503)
@@ -273,6 +275,9 @@ class SchedulerClient(SchedulerCalls):
                 self._subscription = None
                 if self._listener is not None:
                     self._listener.cancel()
+                self._drop_calls()
+            case ev.DropCalls():
+                self._drop_calls()
             case ev.Deliver(event=event):
                 self._inbox.put(event)
             case ev.ForgetOffers():
@@ -286,8 +291,20 @@ class SchedulerClient(SchedulerCalls):
             case ev.EndUnreachable(text=text):
                 self._end(Unreachable(text))
 
-    def _told(self, leader: str | None, trouble: str) -> None:
-        self._driver.put(ev.NobodyLeads(trouble) if leader is None else ev.Elected(leader))
+    async def _call(
+        self, attempt: asyncio.Timeout, at: Subscription, call: scheduler.Call
+    ) -> Answer:
+        """The answer; `_drop_calls` ends the attempt."""
+        self._calls.add(attempt)
+        try:
+            return await self._http.call(at.master + PATH, call, {"Mesos-Stream-Id": at.stream_id})
+        finally:
+            self._calls.discard(attempt)
+
+    def _drop_calls(self) -> None:
+        for attempt in self._calls:
+            attempt.reschedule(0)
+        self._calls.clear()
 
     def _end(self, error: SdkError) -> None:
         self._subscription = None
@@ -306,6 +323,7 @@ class SchedulerClient(SchedulerCalls):
                     refusal = await stream.refusal()
                     self._driver.put(ev.Answered(stream.status, refusal.text, refusal.location))
                     return
+                self._driver.put(ev.Opened())
                 cause = await self._read(master, stream)
         except NETWORK_ERRORS as error:
             cause = f"{master}: {_text(error)}"

@@ -7,17 +7,18 @@ from collections.abc import Callable
 from tepui.election.detect import watch_leader
 from tepui.election.election import Following
 from tepui.election.info import leader_address
+from tepui.sdk.core import events as ev
 from tepui.zookeeper.session import SessionState, ZooKeeperSession
 from tepui.zookeeper.url import ZkUrl
 
 
 class Elected:
-    """Tells the leader's base URL whenever it is another, or why there is none, until it is closed."""
+    """Tells who leads whenever that is another, or why nobody is known to, until it is closed."""
 
-    def __init__(self, url: ZkUrl, told: Callable[[str | None, str], None]) -> None:
+    def __init__(self, url: ZkUrl, told: Callable[[ev.Leadership], None]) -> None:
         """Begins at once, in the running loop; `told` is called later."""
         self._told = told
-        self._last: tuple[str | None, str] | None = None
+        self._last: ev.Leadership | None = None
         self._leader: str | None = None
         self._session = ZooKeeperSession(url)
         self._end = self._session.listen(self._session_changed)
@@ -25,14 +26,14 @@ class Elected:
         self._watch = watch_leader(self._session, url.path, self._following)
 
     @property
-    def trouble(self) -> str:
-        """Why nobody is known to lead; empty when somebody is."""
+    def news(self) -> ev.Leadership:
+        """What is known now."""
         url = self._session.url
         if self._leader is not None:
-            return ""
+            return ev.Elected(self._leader)
         if self._session.state is not SessionState.CONNECTED:
-            return f"ZooKeeper at {url.hosts} cannot be reached"
-        return f"no master leads at {url}"
+            return ev.LeaderUnknown(f"ZooKeeper at {url.hosts} cannot be reached")
+        return ev.NobodyLeads(f"no master leads at {url}")
 
     async def close(self) -> None:
         """`told` is called no more; the session has ended."""
@@ -49,7 +50,7 @@ class Elected:
         self._tell()
 
     def _tell(self) -> None:
-        news = (self._leader, self.trouble)
+        news = self.news
         if news != self._last:
             self._last = news
-            self._told(*news)
+            self._told(news)

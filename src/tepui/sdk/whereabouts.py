@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from tepui.sdk.core import events as ev
 from tepui.sdk.core.backoff import Backoff
 from tepui.sdk.core.masters import RETRY_MS, RETRY_MS_MAX, Masters, parse_masters
 from tepui.sdk.errors import Unreachable
@@ -36,18 +37,18 @@ class Whereabouts:
         self.masters = Masters(addresses, Backoff(RETRY_MS, RETRY_MS_MAX, jitter))
         self._elected: Elected | None = None
         self._known = asyncio.Event()
-        self._told: Callable[[str | None, str], None] = lambda leader, trouble: None
+        self._told: Callable[[ev.Leadership], None] = self._elect
 
-    def start(self, told: Callable[[str | None, str], None] | None = None) -> None:
-        """`told` is called with each leader's base URL, or None and why there is none."""
+    def start(self, told: Callable[[ev.Leadership], None] | None = None) -> None:
+        """`told` is called with all news of who leads, and has to tell `masters`."""
         if self._url is None or self._elected is not None:
             return
         # Only now: it starts ZooKeeper's client, which others need not wait for.
         from tepui.sdk.elected import Elected
 
-        self._told = told or (lambda leader, trouble: self._elect(leader))
+        self._told = told or self._elect
         self._elected = Elected(self._url, self._hear)
-        self._told(None, self._elected.trouble)
+        self._told(self._elected.news)
 
     async def known(self, wait_s: float | None = LEADER_S) -> None:
         """There is a master to ask. Raises Unreachable when nobody was told within `wait_s`."""
@@ -58,12 +59,13 @@ class Whereabouts:
             async with asyncio.timeout(wait_s):
                 await self._known.wait()
         except TimeoutError:
-            raise Unreachable(f"{self._elected.trouble} within {wait_s:g} s") from None
+            raise Unreachable(f"{self.trouble} within {wait_s:g} s") from None
 
     @property
     def trouble(self) -> str:
         """Why nobody is known to lead; empty when somebody is, or nobody was asked."""
-        return "" if self._elected is None else self._elected.trouble
+        news = None if self._elected is None else self._elected.news
+        return "" if news is None or isinstance(news, ev.Elected) else news.cause
 
     async def close(self) -> None:
         """ZooKeeper is asked no more."""
@@ -71,11 +73,11 @@ class Whereabouts:
             elected, self._elected = self._elected, None
             await elected.close()
 
-    def _hear(self, leader: str | None, trouble: str) -> None:
-        self._told(leader, trouble)
-        if leader is not None:
+    def _hear(self, news: ev.Leadership) -> None:
+        self._told(news)
+        if isinstance(news, ev.Elected):
             self._known.set()
 
-    def _elect(self, leader: str | None) -> None:
-        if leader is not None:
-            self.masters.elected(leader)
+    def _elect(self, news: ev.Leadership) -> None:
+        if isinstance(news, ev.Elected):
+            self.masters.elected(news.leader)

@@ -70,8 +70,8 @@ def listen(ip: str, port: int) -> socket.socket:
     try:
         listener.bind((ip, port))
         listener.listen(BACKLOG)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(error.errno, f"cannot listen on {ip}:{port}: {error.strerror}") from None
     listener.setblocking(False)
     return listener

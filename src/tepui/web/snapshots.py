@@ -16,12 +16,9 @@ it forks again, and each process makes a share of it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
@@ -30,9 +27,10 @@ from weakref import WeakSet
 
 from msgspec import Struct
 
+from tepui.base.forking import Child, end_with, fork
 from tepui.base.loop import Overloaded
 from tepui.web.filed import SharedFile, new_file
-from tepui.web.snapshot_child import Text, be_child
+from tepui.web.snapshot_child import Text, write
 from tepui.wire.pieces import Part
 
 DEADLINE_S: Final = 60.0  # a child that takes longer is killed
@@ -69,21 +67,16 @@ class _Waiting:
             self.answer.set_exception(SnapshotFailed(status, text))
 
 
-class _Child:
-    """A child at work."""
+class _Child(Child):
+    """A child at work, and what it works on."""
 
     def __init__(self, pid: int, batch: list[_Waiting], files: Files) -> None:
-        self.pid = pid
+        super().__init__(pid)
         self.batch = batch
         self.files = files
-        self.handle = os.pidfd_open(pid)
         self.began_s = time.monotonic()
         self.alarm: asyncio.TimerHandle | None = None
         self.is_late = False
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
 
 class Snapshots:
@@ -167,17 +160,13 @@ class Snapshots:
                 files.append([])
                 for _ in range(_shares(count)):
                     files[-1].append(new_file("snapshot"))
-            parent = os.getpid()
+            renders = [partial(self._render, each.question) for each in batch]
+            texts = [Text(*text) for text in zip(renders, values, files, strict=True)]
+            work = partial(write, texts, os.getpid())
             began_s = time.monotonic()
-            with warnings.catch_warnings():
-                # A child of a process with threads must not use what they hold: it does not.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                pid = os.fork()
-            if pid == 0:
-                renders = [partial(self._render, each.question) for each in batch]
-                texts = zip(renders, values, files, strict=True)
-                be_child([Text(*text) for text in texts], parent)
-            child = _started(pid, batch, files)
+            if (pid := fork()) == 0:
+                end_with(work)
+            child = _Child(pid, batch, files)
         except OSError:
             for file in chain.from_iterable(files):
                 os.close(file)
@@ -198,8 +187,7 @@ class Snapshots:
         loop.remove_reader(child.handle)
         if child.alarm is not None:
             child.alarm.cancel()
-        os.close(child.handle)
-        code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        code = child.reap()
         self._child = None
         seconds = time.monotonic() - child.began_s
         for each, descriptors in zip(child.batch, child.files, strict=True):
@@ -222,13 +210,3 @@ def _shares(values: int) -> int:
     """How many processes make an answer of so many values."""
     processors = len(os.sched_getaffinity(0))
     return max(1, min(SHARES_MAX, processors, values // SHARE_VALUES_MIN))
-
-
-def _started(pid: int, batch: list[_Waiting], files: Files) -> _Child:
-    """The child; when no descriptor is left to watch it by, it is no more. Raises OSError."""
-    try:
-        return _Child(pid, batch, files)
-    except OSError:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise

@@ -248,7 +248,7 @@ def common_protocol(theirs: Hello) -> int | None:
 def no_common_protocol(theirs: Hello, they: str, we: str) -> str:
     """Who speaks what, for both sides' logs."""
     return (
-        f"the {they}, version '{theirs.version[:SAID_CHARS_MAX]}', speaks link protocol"
+        f"the {they}, version {theirs.version[:SAID_CHARS_MAX]!r}, speaks link protocol"
         f" {_range(theirs.oldest, max(theirs.oldest, theirs.newest))},"
         f" this {we}, version '{tepui.__version__}', {_range(PROTOCOL_OLDEST, PROTOCOL)}"
     )

@@ -50,6 +50,7 @@ TIMEOUT_MS: Final = 10_000  # of the session, as in Mesos (master/contender/zook
 REQUEST_S: Final = 15.0  # for an answer, reconnecting included
 RECONNECT_FIRST_S: Final = 0.05
 RECONNECT_LAST_S: Final = 0.5  # kazoo's own minute would outlast every session
+UNCONNECTED_S: Final = 5.0  # without a connection, from one line of the log to the next
 
 Result = TypeVar("Result")
 
@@ -137,6 +138,7 @@ class ZooKeeperSession:
         self._connected = asyncio.Event()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._alarm: asyncio.TimerHandle | None = None  # while there is no connection
         self._client = self._kazoo(url, timeout_ms)
 
     def _kazoo(self, url: ZkUrl, timeout_ms: int) -> Any:  # Any: kazoo has no types
@@ -179,12 +181,24 @@ class ZooKeeperSession:
         self._loop = asyncio.get_running_loop()
         self._client.add_listener(self._kazoo_changed)
         self._client.start_async()
+        self._alarm = self._loop.call_later(UNCONNECTED_S, self._say_unconnected)
+
+    def _say_unconnected(self) -> None:
+        """A wrong URL shows in the log, for kazoo tries again for ever without a word."""
+        log.info("session_not_connected url=%s", self.url)
+        self._alarm = asyncio.get_running_loop().call_later(UNCONNECTED_S, self._say_unconnected)
+
+    def _quiet(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     async def close(self) -> None:
         """End the session; its ephemeral nodes are removed, at once if a server can be reached."""
         if self._closed:
             return
         self._closed = True
+        self._quiet()
         await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
@@ -232,6 +246,11 @@ class ZooKeeperSession:
         self.state = state
         if state is SessionState.ENDED:
             self.life += 1
+        self._quiet()
+        if state is not SessionState.CONNECTED and not self._closed:
+            self._alarm = asyncio.get_running_loop().call_later(
+                UNCONNECTED_S, self._say_unconnected
+            )
         if state is SessionState.CONNECTED:
             self._connected.set()
         else:

@@ -169,7 +169,7 @@ def test_all_that_is_not_equal_is_named() -> None:
     assert error.startswith(f"{EQUAL} hostname changed from host to other; port changed from 5051")
     assert "; domain changed from " in error
     assert "; resources were cpus" in error
-    assert error.endswith("; attributes were 'rack', and are other ones")
+    assert error.endswith("; attributes were rack:r1, and are rack:r2")
 
 
 def test_the_first_that_is_not_permitted_is_named_under_the_additive_policy() -> None:

@@ -361,7 +361,7 @@ def test_an_agent_with_other_attributes_is_refused_and_nothing_lost(tmp_path: Pa
         with pytest.raises(Refused) as refused:
             await daemon.start()
         assert refused.value.text.startswith(
-            "Incompatible agent info detected: attributes were none, and are other ones"
+            "Incompatible agent info detected: attributes were none, and are "
         )
         assert f"remove '{tmp_path}/work/meta'" in refused.value.text
         assert rows(tmp_path) == before

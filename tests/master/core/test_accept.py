@@ -296,6 +296,7 @@ def test_an_operation_that_is_not_supported_fails_when_it_has_an_id() -> None:
 def test_an_operation_without_a_type_is_noted_and_passed_over() -> None:
     world = World()
     agent, owner = world.add_agent(), world.subscribe()
+    world.notes.clear()
     accept(owner, [owner.offer_of(agent, None)], Operation())
     assert [note.text for note in world.notes] == ["operation_ignored"]
     assert owner.offer_of(agent, None)

@@ -163,8 +163,11 @@ def test_an_agent_of_the_protocol_before_is_heard_and_noted() -> None:
             (("link", str(NEW)), ("protocol", "1"), ("version", "0.1.0")),
         )
     ]
+    assert world.put(LinkReceived(NEW, link.Hello(1, "0.1.0"))).then == []  # a log is not for that
     world.put(LinkReceived(NEW, link.Register(INFO, "0.1.0", ADDRESS)))
     assert len(world.state.agents) == 1
+    world.put(LinkClosed(NEW))
+    assert not world.state.old_links
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tepui.base.names import FrameworkId, Role, StreamId
-from tepui.master.core.actions import Answer, EndStream, SendEvent
+from tepui.master.core.actions import Answer, EndStream, Note, SendEvent
 from tepui.master.core.events import StreamClosed, SubscribeReceived
 from tepui.master.core.frameworks import HEARTBEAT
 from tepui.master.core.settings import HEARTBEAT_INTERVAL_MS
@@ -40,6 +40,11 @@ def subscribed(framework_id: str) -> Event:
     )
 
 
+def noted(framework_id: str) -> Note:
+    fields = (("framework", framework_id), ("name", "'fw'"), ("stream", STREAM))
+    return Note("scheduler_subscribed", fields)
+
+
 def error(text: str) -> Event:
     return Event(type=Event.Type.ERROR, error=Event.Error(message=text))
 
@@ -52,6 +57,7 @@ def test_a_new_framework_gets_an_id_and_a_heartbeat_at_once() -> None:
     assert effects.then == [
         SendEvent(STREAM, subscribed(framework_id)),
         SendEvent(STREAM, HEARTBEAT),
+        noted(framework_id),
     ]
     assert list(world.state.frameworks) == [framework_id]
 
@@ -59,7 +65,11 @@ def test_a_new_framework_gets_an_id_and_a_heartbeat_at_once() -> None:
 def test_a_framework_may_bring_an_id_that_is_not_known() -> None:
     world = World()
     effects = world.put(subscribe(info("mine")))
-    assert effects.then == [SendEvent(STREAM, subscribed("mine")), SendEvent(STREAM, HEARTBEAT)]
+    assert effects.then == [
+        SendEvent(STREAM, subscribed("mine")),
+        SendEvent(STREAM, HEARTBEAT),
+        noted("mine"),
+    ]
 
 
 def test_an_id_that_somebody_chose_is_not_given_to_another() -> None:
@@ -85,6 +95,7 @@ def test_a_second_scheduler_displaces_the_first() -> None:
         EndStream(first.stream),
         SendEvent(STREAM, subscribed(first.framework_id)),
         SendEvent(STREAM, HEARTBEAT),
+        noted(first.framework_id),
     ]
     assert world.put(StreamClosed(first.stream)).then == []  # its end changes nothing any more
     assert first.framework.subscription is not None

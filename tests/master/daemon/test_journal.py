@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import pickle
 import stat
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from tepui import __version__
 from tepui.base.errors import Refused
+from tepui.base.ids import Uuids
 from tepui.base.names import StreamId
 from tepui.master.core.actions import Effects
 from tepui.master.core.events import (
@@ -199,7 +201,7 @@ def test_two_masters_do_not_write_into_one_journal(
         world.add_agent()
         other = Recorder(JournalOptions(tmp_path))
         other.step(World().state, (), world.now_ms)
-        other.close()
+        await other.close()
         world.add_agent()
 
     record(tmp_path, play)
@@ -224,6 +226,25 @@ def test_a_disk_that_is_too_slow_makes_a_gap(
     assert after.header.first_batch > before.next_batch
     assert len(picture_of(after).agents) == 6
     assert caplog.text.count("journal_gap") == 1
+
+
+def test_whoever_leads_no_more_does_not_wait_for_the_disk_in_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = threading.Event()
+    finish = JournalWriter.finish
+
+    def finish_later(writer: JournalWriter) -> None:
+        assert turned.wait(20), "the loop stands still"
+        finish(writer)
+
+    async def play(world: World, recorder: Recorder) -> None:
+        world.add_agent()
+        monkeypatch.setattr(JournalWriter, "finish", finish_later)
+        asyncio.get_running_loop().call_soon(turned.set)
+
+    record(tmp_path, play)
+    assert len(events_in(tmp_path)) == 1
 
 
 def test_what_ends_the_process_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +306,19 @@ def test_a_pickle_that_is_no_state_is_refused(
 def test_a_pickle_names_classes_only() -> None:
     with pytest.raises(Refused, match=r"names 'builtins.print', which is no part"):
         restored(pickle.dumps(Runs()))
+
+
+def test_a_pickle_that_changes_a_class_is_undone_and_refused() -> None:
+    """`BUILD` sets attributes of whatever is on the stack, and a class may be."""
+    taken = b"\x80\x05\x8c\x0etepui.base.ids\x8c\x05Uuids\x93"
+    before = dict(vars(Uuids))
+    for content, named in (
+        (taken + b"N}\x8c\x0anext_bytes\x8c\x04mine\x73\x86b.", "Uuids.next_bytes"),
+        (taken + b"N}\x8c\x04more\x8c\x04mine\x73\x86b.", "Uuids.more"),
+    ):
+        with pytest.raises(Refused, match=f"changes {named}, which no"):
+            restored(content)
+        assert dict(vars(Uuids)) == before
 
 
 def test_another_version_is_refused_and_named(tmp_path: Path) -> None:

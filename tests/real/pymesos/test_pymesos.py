@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from msgspec import Struct, convert
 
@@ -82,9 +84,12 @@ def summary_of(program: str, python: Path, cluster: Cluster, *flags: str) -> Sum
 
 
 def executors_of(cluster: Cluster) -> list[int]:
-    return [
-        one.pid for one in cluster.processes() if "tests.real.pymesos.executor" in one.cmdline()
-    ]
+    found = []
+    for one in cluster.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if "tests.real.pymesos.executor" in one.cmdline():
+                found.append(one.pid)
+    return found
 
 
 def test_a_thousand_command_tasks_reach_one_terminal_state_each(

@@ -26,7 +26,7 @@ from tepui.sim.replay.files import Recorded, read_journal
 from tepui.sim.replay.moments import moment_ms, text_of_moment
 from tepui.sim.replay.replay import WATCHER, Replay, Watcher
 from tepui.sim.replay.views import Difference, Ledger, difference, overview, view
-from tepui.wire import master
+from tepui.wire import link, master
 from tests.master.journals import Played, as_bytes, busy_world, play_much, record
 from tests.master.world import START_MS, Scheduler, TaskState, World
 
@@ -178,6 +178,8 @@ def test_terms_follow_each_other(tmp_path: Path) -> None:
     replay = Replay(read_journal(tmp_path))
     replay.to(START_MS + 30_000)
     assert (len(replay.state.agents), len(replay.state.frameworks)) == (1, 0)
+    assert [note.split(" between ")[0] for note in replay.notes] == ["nothing is recorded"]
+    replay.notes.clear()
     watcher = Noting()
     replay.to(START_MS + 70_000, watcher)
     assert (len(replay.state.agents), len(replay.state.frameworks)) == (0, 1)
@@ -233,14 +235,40 @@ def test_what_came_and_went_is_counted(tmp_path: Path) -> None:
     record(tmp_path, a_day)
     found = difference_of(tmp_path, START_MS + 5_000, START_MS + 105_000)
     assert [(one.hostname, one.change) for one in found.agents] == [
-        ("h0", "went"),
-        ("h1", "went"),
+        ("h0", "became unreachable"),
+        ("h1", "disconnected, then became unreachable"),
         ("h2", "came"),
     ]
     assert sum(one.launched for one in found.frameworks) == 2
     ended = [one.ended for one in found.frameworks if one.ended]
     assert {name for each in ended for name in each} == {"TASK_FINISHED", "TASK_LOST"}
     assert {one.name: one.change for one in found.frameworks}["other"] == "went"
+
+
+def test_who_comes_back_has_come_back(tmp_path: Path) -> None:
+    async def again(world: World, recorder: Recorder) -> None:
+        agent = world.add_agent(hostname="h0")
+        world.advance(10_000)
+        agent.disconnect()
+        world.advance(1_000)
+        agent.reregister()
+        world.advance(10_000)
+
+    record(tmp_path, again)
+    (found,) = difference_of(tmp_path, START_MS + 5_000, START_MS + 20_000).agents
+    assert found.change == "disconnected, then came back"
+
+
+def test_an_overview_says_why_an_agent_is_offered_nothing() -> None:
+    world = World()
+    agent = world.add_agent()
+    full = link.Condition(accepts_tasks=False, reason="the disk is full")
+    states = [overview(world.state, "").agents[0].state]
+    agent.say(full)
+    states.append(overview(world.state, "").agents[0].state)
+    agent.disconnect()
+    states.append(overview(world.state, "").agents[0].state)
+    assert states == ["active", "takes no tasks", "disconnected"]
 
 
 def test_between_two_equal_moments_nothing_differs(tmp_path: Path) -> None:
@@ -325,7 +353,12 @@ def test_a_moment_is_read(text: str, found: int) -> None:
     assert moment_ms(text, BEGINS_MS, ENDS_MS) == found
 
 
-@pytest.mark.parametrize("text", ["", "noon", "24:00", "03:60", "+", "+-1", "-5", "1e9", "+1e9"])
+NO_YEARS = ["+999999999999", "9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:59"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "noon", "24:00", "03:60", "+", "+-1", "-5", "1e9", "+1e9", *NO_YEARS]
+)
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="expected 2026-11-21T03:12:00Z, 03:12 or"):
         moment_ms(text, BEGINS_MS, ENDS_MS)

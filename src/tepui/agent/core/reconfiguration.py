@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from tepui.resources import Resources
 from tepui.resources.ranges import Ranges
+from tepui.resources.text import format_value
 from tepui.wire import mesos
 
 
@@ -31,7 +32,11 @@ def reconfiguration_error(
         changes = [
             *changes,
             *([] if had == has else [f"resources were {had}, and are {has}"]),
-            *([] if was == attributes else [f"attributes were {_names(was)}, and are other ones"]),
+            *(
+                []
+                if was == attributes
+                else [f"attributes were {_names(was)}, and are {_names(attributes)}"]
+            ),
         ]
         return f"Incompatible agent info detected: {'; '.join(changes)}" if changes else None
     if changes:
@@ -77,4 +82,7 @@ def _sorted(info: mesos.AgentInfo) -> list[mesos.Attribute]:
 
 
 def _names(attributes: Sequence[mesos.Attribute]) -> str:
-    return ", ".join(f"'{attribute.name}'" for attribute in attributes) or "none"
+    shown = (
+        f"{one.name}:{one.text.value if one.text else format_value(one)}" for one in attributes
+    )
+    return "; ".join(shown) or "none"

@@ -34,6 +34,7 @@ class Disk:
         self._interval_s = interval_ms / 1000
         self._reserve = Path(work_dir) / "meta" / "reserve"
         self._is_waiting = False  # and that was said
+        self._is_over = False
         self._working: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
@@ -46,37 +47,47 @@ class Disk:
         self._working = tasks.start(self._watch())
 
     async def stop(self) -> None:
-        """Nothing more is measured."""
+        """Nothing more is measured, and nothing waits for room any more."""
+        self._is_over = True
         if self._working is not None:
             self._working.cancel()
             await asyncio.gather(self._working, return_exceptions=True)
 
     async def make_room(self, full: StoreFull) -> None:
-        """Return when what could not be written is worth another try."""
+        """Return when what could not be written is worth another try; after `stop` raise `full`.
+
+        The reserve is made again only when the disk is measured next: if it was no help, the disk
+        lacks something else than bytes, and giving it up time and again would not end.
+        """
+        if self._is_over:
+            raise full
         if not self._is_waiting:
             self._is_waiting = True
             log.error("checkpoint_waits reason=%s", full)
-        if self._give_up_reserve():
-            self._measure()
-        else:
+        if not self._give_up_reserve():
             await asyncio.sleep(RETRY_S)
+        elif self._working is not None and (found := self._measured()) is not None:
+            self._put(found)  # at once; before `start` the core is not ready to be told
 
     async def _watch(self) -> None:
         while True:
-            self._measure()
+            if (found := self._measured()) is not None:
+                self._keep_reserve(found.free_bytes)
+                self._put(found)
             await asyncio.sleep(self._interval_s)
 
-    def _measure(self) -> None:
+    def _measured(self) -> DiskMeasured | None:
         try:
-            capacity_bytes, free_bytes = self._free()
+            return DiskMeasured(*self._free())
         except OSError as error:
             log.warning("disk_not_measured path=%s reason=%s", self._work_dir, error.strerror)
-            return
-        if free_bytes >= FREE_BYTES_MIN + RESERVE_BYTES and not self._reserve.exists():
+            return None
+
+    def _keep_reserve(self, free_bytes: int) -> None:
+        if free_bytes >= FREE_BYTES_MIN + RESERVE_BYTES and not os.path.exists(self._reserve):
             self._make_reserve()
         if free_bytes >= FREE_BYTES_MIN:
             self._is_waiting = False
-        self._put(DiskMeasured(capacity_bytes, free_bytes))
 
     def _free(self) -> tuple[int, int]:
         """What may be used, and what is free of it; the part that only root may use left out."""

@@ -13,7 +13,7 @@ from tepui.election.detect import Watch, watch_leader
 from tepui.election.election import Following
 from tepui.election.info import leader_address
 from tepui.zookeeper.session import TIMEOUT_MS, ZooKeeperSession
-from tepui.zookeeper.url import SCHEME, ZkUrl, parse_zk_url
+from tepui.zookeeper.url import FILE_SCHEME, SCHEME, ZkUrl, parse_zk_url
 
 log = logging.getLogger("tepui.agent")
 
@@ -106,7 +106,7 @@ def finder(master: str) -> Finder:
 
     Raises Refused when it is none of these.
     """
-    if master.startswith((SCHEME, "file://")):
+    if master.startswith((SCHEME, FILE_SCHEME)):
         return InZooKeeper(parse_zk_url(master))
     masters = tuple(one.strip() for one in master.split(","))
     for one in masters:

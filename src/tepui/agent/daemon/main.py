@@ -148,7 +148,6 @@ class AgentDaemon:
     async def stop(self, *, leaves_tasks: bool = False) -> None:
         """Close all connections, and end the tasks that are left, or leave them to the next agent."""
         await self._master.stop()
-        await self._disk.stop()
         if leaves_tasks:
             await self._settle()
         self.loop.close()
@@ -162,6 +161,7 @@ class AgentDaemon:
         else:
             await self._runtime.end()
         await self.containers.close()
+        await self._disk.stop()  # what still waits for room is not saved: as after a crash
         await self._checkpoint.close()
         log.info("stopped")
 

@@ -13,6 +13,7 @@ from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.probing import Probing
 from tepui.agent.daemon.sandboxes import Sandboxes
+from tepui.base import notes
 from tepui.web.event_streams import EventStreams
 from tepui.web.requests import Requests
 
@@ -79,5 +80,4 @@ class Shell:
         self.ended.set()
 
     def _note(self, action: actions.Note) -> None:
-        fields = " ".join(f"{name}={value}" for name, value in action.fields)
-        log.info("%s %s", action.text, fields)
+        log.info("%s", notes.line(action.text, action.fields))

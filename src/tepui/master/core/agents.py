@@ -97,6 +97,7 @@ def link_closed(state: State, event: LinkClosed, now_ms: int, step: Effects) -> 
     comes back without them or stays away, for a broken connection has not ended them.
     """
     state.closing_links.discard(event.link)
+    state.old_links.discard(event.link)
     state.timers.cancel(state.unregistered_links.pop(event.link, None))
     agent_id = state.agent_by_link.pop(event.link, None)
     if agent_id is None:
@@ -106,6 +107,7 @@ def link_closed(state: State, event: LinkClosed, now_ms: int, step: Effects) -> 
     state.allocator.deactivate_agent(agent.id)
     for offer in list(agent.offers.values()):
         offers.rescind(state, offer, now_ms, step)
+    step.then.append(_note("agent_disconnected", agent))
 
 
 def ping_due(state: State, event: PingDue, now_ms: int, step: Effects) -> None:
@@ -142,7 +144,8 @@ def _greeted(state: State, link_id: LinkId, hello: link.Hello, step: Effects) ->
     if protocol is None:
         reason = link.no_common_protocol(hello, "agent", "master")
         cut_off(state, link_id, reason, step)
-    elif protocol != link.PROTOCOL:
+    elif protocol != link.PROTOCOL and link_id not in state.old_links:
+        state.old_links.add(link_id)
         fields = (
             ("link", str(link_id)),
             ("protocol", str(protocol)),
@@ -236,6 +239,18 @@ def _reregister(
     _repeat_kills(agent, link_id, step)
     if known is None:
         publish_agent_added(state, agent, step)
+    step.then.append(_note("agent_reregistered", agent))
+    if recovered is not None and not state.recovered_agents:
+        step.then.append(Note("agents_all_back"))
+
+
+def _note(text: str, agent: Agent) -> Note:
+    about = (
+        ("agent", agent.id),
+        ("hostname", agent.info.hostname),
+        ("tasks", str(len(agent.tasks))),
+    )
+    return Note(text, about)
 
 
 def _was_absent(state: State, agent: Agent, recovered: AbsentAgent | None) -> str | None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from tepui.allocator import FrameworkTerms
 from tepui.base.names import FrameworkId, Role, StreamId
 from tepui.master.core import caps, offers, statuses, tasks, unreachable
-from tepui.master.core.actions import Effects, EndStream, SendEvent, SendToAgent
+from tepui.master.core.actions import Effects, EndStream, Note, SendEvent, SendToAgent
 from tepui.master.core.events import (
     FailoverTimeoutPassed,
     HeartbeatDue,
@@ -312,6 +312,9 @@ def _connect(
     )
     step.then.append(SendEvent(stream, Event(type=Event.Type.SUBSCRIBED, subscribed=subscribed)))
     step.then.append(SendEvent(stream, HEARTBEAT))  # some clients see an event when the next comes
+    # The name is the scheduler's own text: quoted, it stays one field of one line.
+    fields = (("framework", framework.id), ("name", repr(framework.info.name)), ("stream", stream))
+    step.then.append(Note("scheduler_subscribed", fields))
 
 
 def _repeat_updates(framework: Framework, step: Effects) -> None:

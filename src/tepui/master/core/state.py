@@ -214,6 +214,7 @@ class State(Struct):
     agent_by_link: dict[LinkId, AgentId] = field(default_factory=dict)
     unregistered_links: dict[LinkId, int] = field(default_factory=dict)  # to their timers
     closing_links: set[LinkId] = field(default_factory=set)  # told to close, not closed yet
+    old_links: set[LinkId] = field(default_factory=set)  # of an older protocol, which was noted
     framework_by_stream: dict[StreamId, FrameworkId] = field(default_factory=dict)
     operators: dict[StreamId, int] = field(default_factory=dict)  # streams to heartbeat timers
     operators_waiting: dict[StreamId, None] = field(default_factory=dict)  # for the next snapshot

@@ -2,7 +2,7 @@
 
     recorder = Recorder(JournalOptions(directory))
     effects = recorder.step(state, events, at_ms)   # in place of the core's step
-    recorder.close()
+    await recorder.close()
 
 Each segment of the journal begins with a picture of the whole state, from which any later moment
 is reached by stepping. A small state is pickled at once; for a large one the process forks, and the
@@ -18,18 +18,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
-import traceback
-import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from msgspec import Struct
 
+from tepui.base.forking import Child, end_with, fork, leave_parent
 from tepui.master.core.actions import Effects
 from tepui.master.core.events import Event
 from tepui.master.core.state import State
@@ -53,8 +52,6 @@ PUT_BYTES: Final = 1024 * 1024
 WAITING_BYTES_MAX: Final = 256 * 1024 * 1024  # that a slow disk has not taken
 AT_ONCE_OBJECTS: Final = 300  # so many are pickled in 3 ms; a fork stalls no less
 PICTURE_DEADLINE_S: Final = 120.0
-NICENESS: Final = 5
-EXIT_FAILED: Final = 70  # EX_SOFTWARE of sysexits.h
 
 log = logging.getLogger("tepui.master")
 
@@ -100,18 +97,27 @@ class Recorder:
             try:
                 self._record(state, events, at_ms)
             except Exception as error:  # whatever it is: recording must not end a master
-                log.error("journal_stopped reason=%r", error)
-                self.close()
+                log.error("journal_stopped directory=%s reason=%r", self._options.directory, error)
+                self._stop()
         try:
             effects = step(state, events, at_ms)
         except BaseException:
-            self.close()  # the process ends: this batch is what somebody will want to see
+            # The process ends, and this batch is what somebody will want to see.
+            self._stop()
+            if self._writer is not None:
+                self._writer.finish()
             raise
-        self._effects = (len(effects.save), len(effects.then))
+        self._effects = form.decided(effects)
         return effects
 
-    def close(self) -> None:
-        """What was recorded is written; nothing more is."""
+    async def close(self) -> None:
+        """What was recorded is written, unless that takes too long; nothing more is."""
+        self._stop()
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.finish)
+
+    def _stop(self) -> None:
+        """What was recorded will be written; nothing more is recorded."""
         if not self._is_over and self._writer is not None:
             self._put_block()
         self._is_over = True
@@ -121,9 +127,8 @@ class Recorder:
         if self._child is not None:
             self._child.kill()
             self._child_ended()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        if self._writer is not None:
+            self._writer.end()
 
     def _record(self, state: State, events: Sequence[Event], at_ms: int) -> None:
         if self._writer is None:
@@ -131,7 +136,7 @@ class Recorder:
             self._writer = JournalWriter(directory, self._options.bytes_max)
             log.info("journal directory=%s term=%s", directory, self._term)
         if self._writer.failed:  # which it has said
-            self.close()
+            self._stop()
             return
         if self._is_behind(self._writer):
             self._batches += 1
@@ -205,8 +210,11 @@ class Recorder:
 
     def _take_picture(self, state: State, name: str, header: Header) -> None:
         directory = self._options.directory
+        work = partial(_picture, state, directory, name, header)
         try:
-            child = _fork(state, directory, name, header)
+            if (pid := fork()) == 0:
+                end_with(work)
+            child = _Child(pid, directory / f"{name}{form.PICTURE}")
         except OSError as error:  # the segment can be reached from the one before it
             log.warning("journal_picture_failed reason=%s", error)
             return
@@ -223,8 +231,7 @@ class Recorder:
         asyncio.get_running_loop().remove_reader(child.handle)
         if child.alarm is not None:
             child.alarm.cancel()
-        os.close(child.handle)
-        code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        code = child.reap()
         if code == 0:
             with contextlib.suppress(OSError):
                 self._picture_bytes = child.path.stat().st_size
@@ -232,55 +239,21 @@ class Recorder:
             log.warning("journal_picture_failed exit=%d", code)
 
 
-class _Child:
+class _Child(Child):
     """A child at work."""
 
     def __init__(self, pid: int, path: Path) -> None:
-        self.pid = pid
+        super().__init__(pid)
         self.path = path  # of what it makes
-        self.handle = os.pidfd_open(pid)
         self.alarm: asyncio.TimerHandle | None = None
         self.ended = asyncio.Event()
 
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
-
-def _fork(state: State, directory: Path, name: str, header: Header) -> _Child:
-    """Raises OSError, and then there is no child."""
-    with warnings.catch_warnings():
-        # A child of a process with threads must not use what they hold: it does not.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        _be_child(state, directory, name, header)
-    try:
-        return _Child(pid, directory / f"{name}{form.PICTURE}")
-    except OSError:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise
-
-
-def _be_child(state: State, directory: Path, name: str, header: Header) -> NoReturn:
-    """What the child does: write the picture, and end without a trace of the parent's business."""
-    status = EXIT_FAILED
-    try:
-        gc.disable()  # a collection would copy every page, and the child does not live long
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
-            signal.signal(number, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, 2 * PICTURE_DEADLINE_S)  # should the parent be no more
-        os.nice(NICENESS)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # clients would not see their connections end
-        write_picture(directory, name, header, pickled(state))
-        status = 0
-    except BaseException:
-        with contextlib.suppress(BaseException):
-            os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(status)
+def _picture(state: State, directory: Path, name: str, header: Header) -> None:
+    """The work of the child."""
+    leave_parent()
+    signal.setitimer(signal.ITIMER_REAL, 2 * PICTURE_DEADLINE_S)  # should the parent be no more
+    write_picture(directory, name, header, pickled(state))
 
 
 def _objects_count(state: State) -> int:

@@ -28,6 +28,7 @@ from msgspec import Struct, structs
 
 from tepui import __version__
 from tepui.base.errors import Refused
+from tepui.master.core.actions import Effects, Note
 from tepui.master.core.events import Asked, Event, RequestId
 from tepui.master.core.state import State
 from tepui.master.core.views.questions import Question
@@ -145,6 +146,11 @@ def is_whole(head: bytes, packed: bytes) -> bool:
 
 
 # Batches
+
+
+def decided(effects: Effects) -> tuple[int, int]:
+    """How much a step had saved and done; what it only noted for the log does not count."""
+    return len(effects.save), sum(type(action) is not Note for action in effects.then)
 
 
 def mark_of(state: State, saved: int, done: int) -> int:

@@ -2,7 +2,8 @@
 
 It is a graph with cycles and shared parts, so it is pickled. Pickles can name any function of any
 module; here none is read that names anything but the classes below, for a journal may come from
-somebody else. Those decide and hold; none of them opens, sends or runs anything.
+somebody else. Those decide and hold; none of them opens, sends or runs anything. A pickle can also
+set what a class has, and so what others run later: that is undone, and the pickle refused.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import importlib
 import io
 import pickle
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from tepui.base.errors import Refused
 from tepui.master.core.state import State
@@ -54,6 +56,8 @@ MODULES: Final = (
 OTHERS: Final = (deque, OrderedDict, set, frozenset, bytearray)
 REBUILD: Final = ("msgspec._utils", "rebuild")  # a Struct from its class and its fields by name
 
+Attributes: TypeAlias = Mapping[type, Mapping[str, object]]  # of each class
+
 
 def pickled(state: State) -> bytes:
     """The state, for `restored_state`."""
@@ -70,12 +74,18 @@ def restored_state(content: bytes) -> State:
 
 def restored(content: bytes) -> object:
     """What was pickled; raises Refused for what names something else, or is no pickle."""
+    before = _attributes()
     try:
-        return _Restorer(io.BytesIO(content)).load()
+        found: object = _Restorer(io.BytesIO(content)).load()
     except Refused:
         raise
     except Exception as error:  # a wrong pickle may raise anything that the classes raise
         raise Refused(f"can't be read: {type(error).__name__}: {error}") from None
+    finally:
+        changed = _put_back(before)
+    if changed:
+        raise Refused(f"changes {', '.join(changed)}, which no master's state does")
+    return found
 
 
 class _Restorer(pickle.Unpickler):
@@ -84,6 +94,26 @@ class _Restorer(pickle.Unpickler):
         if found is None:
             raise Refused(f"names '{module}.{name}', which is no part of a master's state")
         return found
+
+
+def _attributes() -> Attributes:
+    return {kind: dict(vars(kind)) for kind in _allowed().values() if isinstance(kind, type)}
+
+
+def _put_back(before: Attributes) -> list[str]:
+    """All classes have what they had; returns what was otherwise."""
+    changed = []
+    for kind, attributes in before.items():
+        now = dict(vars(kind))
+        for name in now.keys() | attributes.keys():
+            if name not in attributes:
+                delattr(kind, name)
+            elif name not in now or now[name] is not attributes[name]:
+                setattr(kind, name, attributes[name])
+            else:
+                continue
+            changed.append(f"{kind.__name__}.{name}")
+    return sorted(changed)
 
 
 @lru_cache(maxsize=1)

@@ -60,7 +60,7 @@ class TooSmall(Exception):
 
 
 class JournalWriter:
-    """From its making to `close`. Only one writes into a directory."""
+    """From its making to `end`. Only one writes into a directory."""
 
     def __init__(self, directory: Path, bytes_max: int) -> None:
         """Raises OSError when the directory can't be made or another one writes into it."""
@@ -93,9 +93,12 @@ class JournalWriter:
             self.put_bytes += len(job.content)
         self._jobs.put(job)
 
-    def close(self) -> None:
-        """What was put is written, unless that takes too long."""
+    def end(self) -> None:
+        """What was put is written, and then others may write into the directory."""
         self._jobs.put(None)
+
+    def finish(self) -> None:
+        """Wait for that, after `end`, unless it takes too long."""
         self._thread.join(END_S)
 
     def _run(self) -> None:

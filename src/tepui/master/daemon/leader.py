@@ -17,7 +17,6 @@ from tepui.master.core.events import (
     Event,
     LinkId,
     SnapshotDue,
-    SubscribeReceived,
     slow_lane,
 )
 from tepui.master.core.recovery import recover
@@ -132,15 +131,13 @@ class Leader:
         """Nothing is kept open."""
         self._snapshots.close()
         self.loop.close()
-        if self._recorder is not None:
-            self._recorder.close()
-        await self._registry.close()
+        try:
+            if self._recorder is not None:
+                await self._recorder.close()
+        finally:
+            await self._registry.close()
 
     def _step(self, events: Sequence[Event], at_ms: int) -> Step[Record, Action]:
-        for event in events:
-            if isinstance(event, SubscribeReceived) and event.call.subscribe is not None:
-                name = event.call.subscribe.framework_info.name
-                log.info("scheduler_subscribed framework=%r stream=%s", name, event.stream)
         if self._recorder is not None:
             return self._recorder.step(self.state, events, at_ms)
         return step(self.state, events, at_ms)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from tepui.base import notes
 from tepui.base.loop import Overloaded
 from tepui.base.names import StreamId
 from tepui.master.core import actions
@@ -90,8 +91,7 @@ class Shell:
             agent_link.close()
 
     def _note(self, action: actions.Note) -> None:
-        fields = " ".join(f"{name}={value}" for name, value in action.fields)
-        log.info("%s %s", action.text, fields)
+        log.info("%s", notes.line(action.text, action.fields))
 
 
 def _filed(made: asyncio.Future[SharedFile], content_type: str) -> Response:

@@ -18,9 +18,19 @@ class Elected(Struct, frozen=True):
 
 
 class NobodyLeads(Struct, frozen=True):
-    """ZooKeeper tells of no leader, or can't be reached."""
+    """ZooKeeper tells of no leader."""
 
     cause: str
+
+
+class LeaderUnknown(Struct, frozen=True):
+    """ZooKeeper can't be reached: the leader that it told last may lead still."""
+
+    cause: str
+
+
+class Opened(Struct, frozen=True):
+    """SUBSCRIBE was answered with 200: the stream has begun, its events follow."""
 
 
 class Answered(Struct, frozen=True):
@@ -80,6 +90,10 @@ class InfoChanged(Struct, frozen=True):
     subscribe: scheduler.Call.Subscribe
 
 
+class AnswerOverdue(Struct, frozen=True):
+    """The master that was asked has begun no answer in the time it had."""
+
+
 class RetryDue(Struct, frozen=True):
     """It is time to subscribe again."""
 
@@ -92,10 +106,14 @@ class ReconcileDue(Struct, frozen=True):
     """It is time to ask again for the tasks that nothing was heard of."""
 
 
+Leadership = Elected | NobodyLeads | LeaderUnknown  # what ZooKeeper has to say
+
 Event = (
     Begun
     | Elected
     | NobodyLeads
+    | LeaderUnknown
+    | Opened
     | Answered
     | Broken
     | Received
@@ -105,6 +123,7 @@ Event = (
     | Launching
     | LaunchRefused
     | InfoChanged
+    | AnswerOverdue
     | RetryDue
     | TimeOver
     | ReconcileDue
@@ -119,7 +138,11 @@ class Subscribe(Struct, frozen=True):
 
 
 class Leave(Struct, frozen=True):
-    """Give up the stream, or the attempt to open one, without telling of it."""
+    """Give up the stream, or the attempt to open one, without telling of it; also DropCalls."""
+
+
+class DropCalls(Struct, frozen=True):
+    """Have the calls under way fail as disconnected: nobody answers them."""
 
 
 class Deliver(Struct, frozen=True):
@@ -158,5 +181,13 @@ class EndUnreachable(Struct, frozen=True):
 
 
 Action = (
-    Subscribe | Leave | Deliver | ForgetOffers | Send | EndRefused | EndFramework | EndUnreachable
+    Subscribe
+    | Leave
+    | DropCalls
+    | Deliver
+    | ForgetOffers
+    | Send
+    | EndRefused
+    | EndFramework
+    | EndUnreachable
 )

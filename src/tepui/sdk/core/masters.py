@@ -10,7 +10,10 @@ from tepui.sdk.core.backoff import Backoff
 MASTER_PORT = 5050  # Mesos' default
 REDIRECTS_MAX = 5  # in one round over the masters; more are two standbys that name each other
 RETRY_MS = 250
-RETRY_MS_MAX = 15_000
+RETRY_MS_MAX = 2_000  # a framework is back this soon after a failover
+ANSWER_MS = 5_000  # for the head of an answer, while another may be asked: a frozen master has none
+ANSWER_MS_MAX = 60_000  # a busy one has it late: in the end it is waited for
+QUICK_ROUNDS = 3  # with a silent master, before the wait for it grows; a failover is over by then
 
 
 def parse_masters(text: str, default_port: int = MASTER_PORT) -> tuple[str, ...]:
@@ -52,6 +55,22 @@ class Masters:
         self._at = 0  # whose turn it is; -1 while the last leader is asked first
         self._redirects = 0
         self._current = addresses[0] if addresses else None
+        self._is_told = False
+        self._silent: set[str] = set()  # in this round
+        self._silent_rounds = 0
+        self._answer_ms = ANSWER_MS
+
+    @property
+    def is_told(self) -> bool:
+        """Somebody else than the masters says who leads, and a master's redirect is older news."""
+        return self._is_told
+
+    @property
+    def answer_ms(self) -> int | None:
+        """How long `current` may take to begin its answer; None when no other can be asked."""
+        if self._is_told or self._addresses == (self._current,):
+            return None
+        return self._answer_ms
 
     @property
     def is_known(self) -> bool:
@@ -66,6 +85,7 @@ class Masters:
 
     def elected(self, leader: str) -> None:
         """`leader` alone is asked from now on, at once and once more at once if that fails."""
+        self._is_told = True
         if leader != self._current or self._addresses != (leader,):
             self._addresses = (leader,)
             self._current = leader
@@ -77,6 +97,9 @@ class Masters:
         """`current` has answered as the leader: should it be lost, it is asked first again."""
         self._at = -1
         self._redirects = 0
+        self._silent.clear()
+        self._silent_rounds = 0
+        self._answer_ms = ANSWER_MS
         self._backoff.reset()
 
     def lost(self) -> int:
@@ -89,22 +112,37 @@ class Masters:
         Zero until every address was asked once.
         """
         self._at += 1
-        if self._at < len(self._addresses):
-            self._current = self._addresses[self._at]
-            return 0
-        self._at = 0
-        self._redirects = 0
-        self._current = self._addresses[0]
+        while self._at < len(self._addresses):
+            if self._addresses[self._at] not in self._silent:
+                self._current = self._addresses[self._at]
+                return 0
+            self._at += 1
+        self._begin_round()
         return self._backoff.next_ms()
+
+    def silent(self) -> int:
+        """`current` has begun no answer within `answer_ms`: as `failed`, and not again this round."""
+        self._silent.add(self.current)
+        return self.failed()
 
     def redirected(self, location: str) -> int:
         """`current` named another leader: the wait in ms before asking that one."""
         target = redirect_target(self.current, location)
-        if target is None or self._redirects >= REDIRECTS_MAX:
+        if target is None or target in self._silent or self._redirects >= REDIRECTS_MAX:
             return self.failed()
         self._redirects += 1
         self._current = target
         return 0
+
+    def _begin_round(self) -> None:
+        self._at = 0
+        self._redirects = 0
+        self._current = self._addresses[0]
+        if self._silent:
+            self._silent.clear()
+            self._silent_rounds += 1
+            if self._silent_rounds >= QUICK_ROUNDS:
+                self._answer_ms = min(2 * self._answer_ms, ANSWER_MS_MAX)
 
 
 def _base_url(address: str, default_port: int) -> str:

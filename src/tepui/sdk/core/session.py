@@ -1,6 +1,8 @@
 """Decides what a scheduler's client does: subscribe again, deliver, acknowledge, reconcile.
 
-One session lasts as long as the framework: it outlives streams and masters.
+One session lasts as long as the framework: it outlives streams and masters. A master that is frozen
+takes connections all the same: an attempt ends when ZooKeeper says that another leads or nobody
+does, or, among some addresses, when the answer does not begin soon.
 
     Connecting --SUBSCRIBED--> Subscribed --Broken--> Connecting ...
     either --> Ended: refused, removed, or no master within the time allowed
@@ -66,9 +68,11 @@ class State(Struct):
     in_hand: set[bytes] = field(default_factory=set)
     handled: dict[bytes, None] = field(default_factory=dict)
     asked: str | None = None  # the master whose stream is open, or was asked for
+    is_vacant: bool = False  # ZooKeeper says that nobody leads: who led last need not be asked
     is_first: bool = True  # no subscription has succeeded yet
     last_cause: str = ""
     timers: Timers[ev.Event] = field(default_factory=Timers)
+    answer_timer: int | None = None
     retry_timer: int | None = None
     end_timer: int | None = None
     reconcile_timer: int | None = None
@@ -139,11 +143,12 @@ def begun(state: State, event: ev.Begun, now_ms: int, out: Effects) -> None:
     if state.connect_timeout_ms is not None:
         state.end_timer = state.timers.set(now_ms + state.connect_timeout_ms, ev.TimeOver())
     if state.masters.is_known:
-        _connect(state, out)
+        _connect(state, now_ms, out)
 
 
 def elected(state: State, event: ev.Elected, now_ms: int, out: Effects) -> None:
     state.masters.elected(event.leader)
+    state.is_vacant = False
     if state.asked == event.leader:
         return
     if state.asked is not None:  # it leads no more, though it may not know it yet
@@ -153,19 +158,51 @@ def elected(state: State, event: ev.Elected, now_ms: int, out: Effects) -> None:
             return
     state.timers.cancel(state.retry_timer)
     state.retry_timer = None
-    _connect(state, out)
+    _connect(state, now_ms, out)
 
 
 def nobody_leads(state: State, event: ev.NobodyLeads, now_ms: int, out: Effects) -> None:
-    if state.asked is None:
-        state.last_cause = event.cause
+    state.is_vacant = True
+    if state.phase is Phase.SUBSCRIBED:  # its heartbeats tell whether the master still is
+        out.then.append(ev.DropCalls())
+        return
+    state.last_cause = event.cause
+    if state.asked is not None:
+        _attempt_over(state)
+        out.then.append(ev.Leave())
+    state.timers.cancel(state.retry_timer)
+    state.retry_timer = None
+
+
+def leader_unknown(state: State, event: ev.LeaderUnknown, now_ms: int, out: Effects) -> None:
+    state.is_vacant = False
+    if state.asked is not None:
+        return
+    state.last_cause = event.cause
+    if state.masters.is_known and state.retry_timer is None:
+        _connect(state, now_ms, out)
+
+
+def opened(state: State, event: ev.Opened, now_ms: int, out: Effects) -> None:
+    state.timers.cancel(state.answer_timer)
+    state.answer_timer = None
+
+
+def answer_overdue(state: State, event: ev.AnswerOverdue, now_ms: int, out: Effects) -> None:
+    state.last_cause = f"{state.asked} does not answer"
+    _attempt_over(state)
+    out.then.append(ev.Leave())
+    _retry(state, now_ms, state.masters.silent(), out)
 
 
 def answered(state: State, event: ev.Answered, now_ms: int, out: Effects) -> None:
-    state.asked = None
-    state.last_cause = f"{state.masters.current} answered {event.status} {event.text}".rstrip()
+    _attempt_over(state)
+    masters = state.masters
+    state.last_cause = f"{masters.current} answered {event.status} {event.text}".rstrip()
     if event.status == 307 and event.location:
-        _retry(state, now_ms, state.masters.redirected(event.location), out)
+        # One that ZooKeeper named will know it soon; until then it names who led before.
+        wait_ms = masters.failed() if masters.is_told else masters.redirected(event.location)
+        _retry(state, now_ms, wait_ms, out)
     elif event.status in RETRIED:
         _retry(state, now_ms, state.masters.failed(), out)
     else:
@@ -174,7 +211,7 @@ def answered(state: State, event: ev.Answered, now_ms: int, out: Effects) -> Non
 
 def broken(state: State, event: ev.Broken, now_ms: int, out: Effects) -> None:
     state.last_cause = event.cause
-    state.asked = None
+    _attempt_over(state)
     if state.phase is Phase.CONNECTING:
         _retry(state, now_ms, state.masters.failed(), out)
     elif _disconnected(state, now_ms, out):
@@ -251,7 +288,7 @@ def info_changed(state: State, event: ev.InfoChanged, now_ms: int, out: Effects)
 
 def retry_due(state: State, event: ev.RetryDue, now_ms: int, out: Effects) -> None:
     state.retry_timer = None
-    _connect(state, out)
+    _connect(state, now_ms, out)
 
 
 def time_over(state: State, event: ev.TimeOver, now_ms: int, out: Effects) -> None:
@@ -273,18 +310,31 @@ def failover_timeout_ms(info: mesos.FrameworkInfo) -> int:
     return round(min(max(info.failover_timeout, 0.0), 1e12) * 1000)
 
 
-def _connect(state: State, out: Effects) -> None:
+def _connect(state: State, now_ms: int, out: Effects) -> None:
     info = state.subscribe.framework_info
     call = scheduler.Call(
         framework_id=info.id, type=scheduler.Call.Type.SUBSCRIBE, subscribe=state.subscribe
     )
+    _attempt_over(state)
     state.asked = state.masters.current
+    answer_ms = state.masters.answer_ms
+    if answer_ms is not None:
+        state.answer_timer = state.timers.set(now_ms + answer_ms, ev.AnswerOverdue())
     out.then.append(ev.Subscribe(state.asked, call))
 
 
+def _attempt_over(state: State) -> None:
+    """Nobody is asked, and no answer is waited for."""
+    state.asked = None
+    state.timers.cancel(state.answer_timer)
+    state.answer_timer = None
+
+
 def _retry(state: State, now_ms: int, wait_ms: int, out: Effects) -> None:
+    if state.is_vacant:
+        return  # until ZooKeeper has news
     if wait_ms == 0:
-        _connect(state, out)
+        _connect(state, now_ms, out)
     else:
         state.retry_timer = state.timers.set(now_ms + wait_ms, ev.RetryDue())
 
@@ -312,9 +362,10 @@ def _subscribed(
     state.subscribe = structs.replace(state.subscribe, framework_info=info)
     state.phase = Phase.SUBSCRIBED
     state.masters.led()
+    state.timers.cancel(state.answer_timer)
     state.timers.cancel(state.end_timer)
     state.timers.cancel(state.retry_timer)
-    state.end_timer = state.retry_timer = None
+    state.answer_timer = state.end_timer = state.retry_timer = None
     state.unanswered = set(state.tasks)
     state.reconcile_backoff.reset()
     if state.unanswered:
@@ -394,6 +445,8 @@ HANDLERS: dict[type[ev.Event], Callable[..., None]] = {
     ev.Begun: begun,
     ev.Elected: elected,
     ev.NobodyLeads: nobody_leads,
+    ev.LeaderUnknown: leader_unknown,
+    ev.Opened: opened,
     ev.Answered: answered,
     ev.Broken: broken,
     ev.Received: received,
@@ -403,6 +456,7 @@ HANDLERS: dict[type[ev.Event], Callable[..., None]] = {
     ev.Launching: launching,
     ev.LaunchRefused: launch_refused,
     ev.InfoChanged: info_changed,
+    ev.AnswerOverdue: answer_overdue,
     ev.RetryDue: retry_due,
     ev.TimeOver: time_over,
     ev.ReconcileDue: reconcile_due,

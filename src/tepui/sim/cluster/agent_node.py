@@ -63,7 +63,7 @@ class AgentNode:
         self.name = machine.name
         self.disk: Disk[Saved] = Disk(machine.random)
         self.launcher = Launcher(machine.time, machine.random, faults)
-        self.launcher.started = lambda container: audit.container_starts(self, container)
+        self.launcher.started = lambda container: audit.container_starts(container)
         self.cpus = 8
         self.is_crowded = False  # its disk has no room for sandboxes
         self.boots = 0
@@ -74,7 +74,6 @@ class AgentNode:
         self._ensemble = ensemble
         self._faults = faults
         self._audit = audit
-        self._lives = 0
         self.process = Process(machine)
         self.process.die()
 
@@ -82,7 +81,6 @@ class AgentNode:
         """A new process, unless one lives or the machine is down."""
         if self.process.alive or not self.machine.is_up:
             return
-        self._lives += 1
         self.process = process = Process(self.machine)
         process.ends[self._died] = None
         self.was_shut_down = False

@@ -176,7 +176,7 @@ class Audit:
 
     # Containers
 
-    def container_starts(self, node: AgentNode, container: Container) -> None:
+    def container_starts(self, container: Container) -> None:
         """A task begins to run."""
         task = (container.framework_id, container.task_id)
         before = self._started.setdefault(task, container.id)

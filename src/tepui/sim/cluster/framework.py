@@ -64,7 +64,6 @@ class Framework:
         self.revived: Callable[[], None] = lambda: None  # more tasks are to be launched
         self._due = 0
         self._left = wanted
-        self._time = time
         for burst in range(BURSTS):
             count = wanted // BURSTS + (burst < wanted % BURSTS)
             at_ms = random.randint(0, until_ms) if burst else 0

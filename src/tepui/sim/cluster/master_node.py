@@ -101,7 +101,6 @@ class MasterNode:
         self.audit = audit
         self.leader: Leader | None = None
         self.candidate: Candidate | None = None
-        self._network = network
         self._faults = faults
         self._lives = 0
         self._is_elected = False
@@ -173,7 +172,7 @@ class MasterNode:
     def _try_to_lead(self) -> None:
         if not self._is_elected or not self.may_act() or self._beginning is not None:
             return
-        leader = self._beginning = Leader(self, self._store(), self._network)
+        leader = self._beginning = Leader(self, self._store())
 
         def failed(reason: str) -> None:
             if self._beginning is leader:
@@ -211,7 +210,7 @@ class MasterNode:
 class Leader:
     """A core, its loop, and all that is connected to it, while a master leads."""
 
-    def __init__(self, node: MasterNode, store: Store, network: Network) -> None:
+    def __init__(self, node: MasterNode, store: Store) -> None:
         self.node = node
         self.process = node.process
         self._store = store

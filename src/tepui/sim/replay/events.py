@@ -78,7 +78,7 @@ class Wanted(Struct, frozen=True):
     def has(self, line: Line) -> bool:
         """Whether the line is one."""
         return (
-            (self.task is None or self.task in line.tasks)
+            _is_among(self.task, line.tasks)
             and _is_among(self.framework, line.frameworks)
             and _is_among(self.agent, line.agents)
         )

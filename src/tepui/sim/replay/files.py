@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -100,7 +100,7 @@ def picture_of(segment: Segment) -> State:
     with _opened(path) as file:
         try:
             said = form.read_header(file.readline(form.HEADER_BYTES_MAX))
-            packed = file.read(said.bytes + 1)
+            packed = file.read()
             if len(packed) != said.bytes or zlib.crc32(packed) != said.crc:
                 raise Refused("is damaged")
             unpacker = zlib.decompressobj()
@@ -110,14 +110,6 @@ def picture_of(segment: Segment) -> State:
             raise Refused(f"'{path}' is damaged: {error}") from None
         except Refused as refused:
             raise Refused(f"'{path}' {refused.text}") from None
-
-
-def terms_of(segments: Sequence[Segment]) -> list[list[Segment]]:
-    """The segments of each time of a master as the leader, in order."""
-    found: dict[str, list[Segment]] = {}
-    for segment in segments:
-        found.setdefault(segment.header.term, []).append(segment)
-    return list(found.values())
 
 
 def _segment(path: Path) -> Segment | None:

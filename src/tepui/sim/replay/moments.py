@@ -13,26 +13,29 @@ _EXPECTED = "expected 2026-11-21T03:12:00Z, 03:12 or 03:12:00 of the last day, o
 
 
 def moment_ms(text: str, begins_ms: int, ends_ms: int) -> int:
-    """Milliseconds since the epoch.
+    """Milliseconds since the epoch; `text_of_moment` can say it.
 
     `+SECONDS` counts from the start of the journal; a time alone is of its last day. Raises Refused
     naming the text and the forms.
     """
+    try:
+        found_ms = _read(text, begins_ms, ends_ms)
+        text_of_moment(found_ms)
+    except (ValueError, OverflowError):  # no such date, or none of the years 1 to 9999
+        raise Refused(f"moment '{text}': {_EXPECTED}") from None
+    return found_ms
+
+
+def _read(text: str, begins_ms: int, ends_ms: int) -> int:
     if match := _SECONDS.fullmatch(text):
         return begins_ms + int(float(match[1]) * 1000)
     if match := _CLOCK.fullmatch(text):
         last = datetime.fromtimestamp(ends_ms / 1000, UTC)
-        try:
-            found = last.replace(
-                hour=int(match[1]), minute=int(match[2]), second=int(match[3] or 0), microsecond=0
-            )
-        except ValueError:
-            raise Refused(f"moment '{text}': {_EXPECTED}") from None
+        found = last.replace(
+            hour=int(match[1]), minute=int(match[2]), second=int(match[3] or 0), microsecond=0
+        )
         return _to_ms(found) + round(float(match[4] or 0) * 1000)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused(f"moment '{text}': {_EXPECTED}") from None
+    found = datetime.fromisoformat(text)
     return _to_ms(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 

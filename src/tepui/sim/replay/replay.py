@@ -17,7 +17,7 @@ from tepui.base.names import StreamId
 from tepui.master.core.actions import Effects, SendEvent
 from tepui.master.core.state import State
 from tepui.master.core.step import step
-from tepui.master.daemon.journal_format import mark_of
+from tepui.master.daemon.journal_format import decided, mark_of
 from tepui.sim.replay.files import Recorded, Segment, batches_of, picture_of
 from tepui.sim.replay.moments import text_of_moment
 from tepui.wire import master
@@ -90,6 +90,17 @@ class Replay:
         is_last = self._at == len(self._segments) - 1
         if is_last and self._next is None and moment_ms > self.segment.last_ms:
             self._note(f"the journal ends at {text_of_moment(self.segment.last_ms)}")
+        if not is_last and self._next is None and moment_ms > self.segment.last_ms:
+            self._note_gap(self._segments[self._at + 1])
+
+    def _note_gap(self, following: Segment) -> None:
+        """The moment is between two terms: nobody was told anything, or the last were lost."""
+        ended, began = text_of_moment(self.segment.last_ms), _begin(following)
+        if self.segment.header.term != following.header.term:
+            self._note(
+                f"nothing is recorded between {ended} and {began}, when a master began anew:"
+                f" shown is what was at {ended}"
+            )
 
     def _start_for(self, moment_ms: int) -> int:
         """The index of the last picture before the moment."""
@@ -168,7 +179,8 @@ class Replay:
             raise Refused(
                 f"the replay differs from what was recorded, at {text_of_moment(batch.at_ms)}"
                 f" (batch {batch.number} of term {self.segment.header.term}):"
-                " was it written by this very program?"
+                f" it was written by another program that calls itself {self.segment.header.version},"
+                " or the program is at fault"
             )
 
     def _step(self, state: State, batch: Recorded, watcher: Watcher | None) -> None:
@@ -178,7 +190,7 @@ class Replay:
         if watcher is not None:
             published = _take_published(effects)
             watcher.stepped(state, batch, effects, published)
-        self._effects = (len(effects.save), len(effects.then))
+        self._effects = decided(effects)
         self._has_stepped = True
         self.now_ms = batch.at_ms
         self.batch = batch.number + 1

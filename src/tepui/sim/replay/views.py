@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from tepui.base.errors import Refused
 from tepui.base.names import AgentId
 from tepui.master.core.actions import Effects
+from tepui.master.core.events import LinkClosed, LinkReceived
 from tepui.master.core.state import Agent, Executor, Framework, State, Task
 from tepui.master.core.views.questions import PARSERS, question_of
 from tepui.master.core.views.reading import render
@@ -20,6 +21,7 @@ from tepui.resources.scalars import from_milli
 from tepui.sim.replay.files import Recorded
 from tepui.sim.replay.replay import Watcher
 from tepui.wire import master, mesos
+from tepui.wire.link import Reregister
 from tepui.wire.pieces import made
 from tepui.wire.states import TERMINAL_STATES
 
@@ -94,7 +96,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 
     begins: str
     ends: str
-    masters: tuple[str, str]
+    masters: tuple[str, ...]  # in between, too, if it was a journal of several
     agents: list[AgentChange]
     frameworks: list[FrameworkChange]
     offers: tuple[int, int]
@@ -122,7 +124,7 @@ def difference(before: Overview, after: Overview, ledger: Ledger) -> Difference:
     return Difference(
         begins=before.at,
         ends=after.at,
-        masters=(before.master, after.master),
+        masters=(before.master, *ledger.masters_between(before.master, after.master), after.master),
         agents=_agent_changes(before, after, ledger),
         frameworks=_framework_changes(before, after, ledger),
         offers=(before.offers, after.offers),
@@ -159,14 +161,36 @@ class Ledger(Watcher):
     def __init__(self) -> None:
         self.frameworks: dict[str, Tally] = {}
         self.agents: dict[str, tuple[str, list[str]]] = {}  # hostname, and what became of it
+        self.masters: dict[str, None] = {}  # in their order
         self._ended: dict[tuple[str, str], TaskState] = {}  # a status may be told again
+
+    def stepping(self, state: State, batch: Recorded) -> None:
+        """Links that break and are made again; nothing is published of that."""
+        for event in batch.events:
+            if isinstance(event, LinkClosed):
+                known = state.agent_by_link.get(event.link)
+                change = "disconnected"
+            elif isinstance(event, LinkReceived) and isinstance(event.message, Reregister):
+                found = event.message.info.id
+                known = AgentId(found.value) if found is not None else None
+                change = "came back"
+            else:
+                continue
+            agent = state.agents.get(known) if known is not None else None
+            if agent is not None and agent.connected == (change == "disconnected"):
+                self.agents.setdefault(agent.id, (agent.info.hostname, []))[1].append(change)
 
     def stepped(
         self, state: State, batch: Recorded, effects: Effects, published: Sequence[master.Event]
     ) -> None:
         """What was published is counted."""
+        self.masters[state.info.id] = None
         for event in published:
             self._count(state, event)
+
+    def masters_between(self, first: str, last: str) -> list[str]:
+        """Those that were seen, but for these two."""
+        return [one for one in self.masters if one not in (first, last)]
 
     def _count(self, state: State, event: master.Event) -> None:
         if (added := event.task_added) is not None:
@@ -178,17 +202,20 @@ class Ledger(Watcher):
             self._count_end(updated)
         elif event.framework_added is not None:
             info = event.framework_added.framework.framework_info
-            self._tally(info.id, info.name).changes.append("came")
+            changes = self._tally(info.id, info.name).changes
+            changes.append("came back" if changes else "came")
         elif event.framework_removed is not None:
             info = event.framework_removed.framework_info
             self._tally(info.id, info.name).changes.append("went")
         elif event.agent_added is not None:
             agent = event.agent_added.agent.agent_info
-            self._agent(agent.id, agent.hostname).append("came")
+            changes = self._agent(agent.id, agent.hostname)
+            changes.append("came back" if changes else "came")
         elif event.agent_removed is not None:
             gone = event.agent_removed.agent_id
             hostname = _hostname(state, AgentId(gone.value))
-            self._agent(gone, hostname).append("went")
+            is_lost = AgentId(gone.value) in state.unreachable_agents
+            self._agent(gone, hostname).append("became unreachable" if is_lost else "went")
 
     def _count_end(self, updated: master.Event.TaskUpdated) -> None:
         key = (updated.framework_id.value, updated.status.task_id.value)
@@ -210,15 +237,11 @@ class Ledger(Watcher):
 
 def _agent_row(agent: Agent) -> AgentRow:
     used = _held(agent.tasks.values(), agent.every_executor())
-    if agent.deactivated:
-        state = "deactivated"
-    else:
-        state = "active" if agent.connected else "disconnected"
     return AgentRow(
         id=agent.id,
         hostname=agent.info.hostname,
         address=agent.address,
-        state=state,
+        state=_agent_state(agent),
         tasks=len(agent.tasks),
         offers=len(agent.offers),
         cpus_used=from_milli(used.scalar("cpus")),
@@ -226,6 +249,15 @@ def _agent_row(agent: Agent) -> AgentRow:
         mem_used_mib=from_milli(used.scalar("mem")),
         mem_mib=from_milli(agent.total.scalar("mem")),
     )
+
+
+def _agent_state(agent: Agent) -> str:
+    """Why it is offered nothing, if it is not."""
+    if agent.deactivated:
+        return "deactivated"
+    if not agent.connected:
+        return "disconnected"
+    return "active" if agent.accepts_tasks else "takes no tasks"
 
 
 def _framework_row(state: State, framework: Framework) -> FrameworkRow:
@@ -256,8 +288,10 @@ def _agent_changes(before: Overview, after: Overview, ledger: Ledger) -> list[Ag
             changes = ["came"]
         elif not changes and now is None:
             changes = ["went"]
-        elif was is not None and now is not None and was.state != now.state:
+        elif was and now and now.state not in (was.state, *changes[-1:]):
             changes = [*changes, f"{was.state}, then {now.state}"]
+        if was is not None and changes[:1] == ["came"]:
+            changes = ["came back", *changes[1:]]  # to another master
         if changes:
             said = ", then ".join(changes)
             hostname = row.hostname if row else hostname
@@ -274,6 +308,8 @@ def _framework_changes(before: Overview, after: Overview, ledger: Ledger) -> lis
         was, now = old.get(framework_id), new.get(framework_id)
         row = now or was
         changes = tally.changes
+        if was is not None and changes[:1] == ["came"]:
+            changes = ["came back", *changes[1:]]  # to another master
         if not changes and was is None:
             changes = ["came"]
         elif not changes and now is None:

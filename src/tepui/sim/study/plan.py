@@ -125,7 +125,7 @@ class Job(_Part, frozen=True, kw_only=True):
 
 
 class Framework(_Part, frozen=True, kw_only=True):
-    """A framework, in one role, that takes what it can use (see `study_framework`)."""
+    """A framework, in one role, that takes what it can use (see `framework.py`)."""
 
     name: Annotated[str, Meta(min_length=1)]
     role: str = "*"

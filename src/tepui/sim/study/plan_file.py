@@ -80,6 +80,17 @@ class _Loader(yaml.SafeLoader):
 
 # What msgspec says, in our words
 
+WORDS = {
+    "int": "a whole number",
+    "int | null": "a whole number",
+    "float": "a number",
+    "float | null": "a number",
+    "str": "text",
+    "str | object": "text or a mapping",
+    "object": "a mapping",
+    "array": "a list",
+    "null": "nothing",
+}
 
 _WHERE = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
 _PART = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
@@ -99,6 +110,10 @@ def _told(found: object, error: str) -> str:
     if "regex" in rule:
         for_ever = f", or {FOR_EVER}" if FOR_EVER in rule else ""
         rule = f"expected a number and a unit ({UNITS.replace('|', ', ')}){for_ever}"
+    for word, meant in WORDS.items():
+        rule = rule.replace(f"'{word}'", meant)
+    if path.endswith((".mem", ".disk")):
+        rule = rule.replace(f"xpected {WORDS['float']}", "xpected a number of MiB")
     rule = rule[0].lower() + rule[1:]
     if rule.startswith("object "):
         return f"{path or 'the plan'}: {rule.removeprefix('object ')}"

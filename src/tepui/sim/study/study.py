@@ -2,7 +2,7 @@
 
 Every decision is that of the production cores: the master with its allocator, and an agent's on each
 machine. Played are time, the network (a message takes none of it, and none is lost), containers
-(they only pass time) and frameworks (see `study_framework`). All that is said at one moment is stepped
+(they only pass time) and frameworks (see `framework.py`). All that is said at one moment is stepped
 together, so that a task costs few steps.
 """
 

@@ -19,7 +19,6 @@ from tests.master.core.retold.kit import (
     found,
     kill,
     names,
-    reconcile,
     reconciled,
     told,
     updates_of,
