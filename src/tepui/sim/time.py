@@ -23,6 +23,11 @@ class VirtualTime:
         """Have `call` happen in `delay_ms`."""
         self.at(self.now_ms + delay_ms, call)
 
+    @property
+    def waiting(self) -> int:
+        """How many calls have yet to happen."""
+        return len(self._heap)
+
     def advance(self) -> bool:
         """Do the next thing; False when nothing is left."""
         if not self._heap:

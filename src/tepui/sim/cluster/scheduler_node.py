@@ -180,9 +180,9 @@ class SchedulerNode:
         if end in self._calls and self._events is not None:
             self._calls = [self._open_calls(end.there)]
             asked, self._asked = self._asked, {}
-            for call in asked.values():
+            for call in {id(call): call for call in asked.values()}.values():  # once each
                 if call.type in TWICE:
-                    self._call(call)
+                    self._send(self._calls[0], call)
 
     def _was_answered(self, message: object) -> None:
         match message:

@@ -33,6 +33,9 @@ AWARE = ("MULTI_ROLE", "PARTITION_AWARE", "TASK_KILLING_STATE")
 UNAWARE = ("MULTI_ROLE",)
 
 
+UNDER_WAY_MAX = 50_000  # messages and timers; some hundreds are usual
+
+
 class Stuck(Exception):
     """The cluster did not come to its end."""
 
@@ -143,6 +146,8 @@ class World:
         self.injuries.begin()
         end_ms = START_MS + self.case.faults_ms
         while time.now_ms < end_ms:
+            if time.waiting > UNDER_WAY_MAX:
+                raise Stuck(f"{time.waiting} things are under way, and ever more")
             time.advance()
         self.injuries.heal()
         end_ms = time.now_ms + HEALING_MS_MAX
