@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tepui.sdk import Room, SchedulerClient, command_task, framework_info
+from tepui.sdk import SchedulerClient, framework_info
 from tepui.wire.mesos import TaskState
 from tests.real.cluster import Cluster, Daemon
 from tests.real.watcher import Watcher
@@ -37,16 +37,12 @@ async def _survive(cluster: Cluster) -> None:
     framework = framework_info("failover", failover_timeout_s=3600.0)
     async with SchedulerClient(cluster.addresses, framework) as client:
         watcher = Watcher(client)
-        offer = await watcher.offer()
-        task = command_task("t", offer.agent_id, "sleep 1000", cpus=0.1, mem_mib=32)
-        assert Room(offer).place(task)
-        await client.accept(offer, [task])
-        await watcher.until_state("t", TaskState.TASK_RUNNING)
+        offer = await watcher.launch("t")
         process = watcher.process("t")
         began = process.create_time()
         for number in range(KILLS):
             await asyncio.to_thread(_fail_over, cluster)
-            await launch_one(watcher, f"after-{number}")
+            await watcher.finish_one(f"after-{number}")
         assert process.is_running()
         assert process.create_time() == began
         await client.kill("t", offer.agent_id.value)
@@ -58,17 +54,6 @@ async def _survive(cluster: Cluster) -> None:
             TaskState.TASK_KILLED,
         ]
         await client.teardown()
-
-
-async def launch_one(watcher: Watcher, task_id: str) -> None:
-    """On an offer of the master that leads now; those of the one before are void."""
-    while True:
-        offer = await watcher.offer()
-        task = command_task(task_id, offer.agent_id, "true", cpus=0.1, mem_mib=32)
-        if watcher.client.is_subscribed and Room(offer).place(task):
-            await watcher.client.accept(offer, [task])
-            break
-    await watcher.until_state(task_id, TaskState.TASK_FINISHED)
 
 
 def _fail_over(cluster: Cluster) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tepui.sdk import Room, SchedulerClient, command_task, framework_info
+from tepui.sdk import SchedulerClient, framework_info
 from tepui.wire.mesos import TaskState
 from tests.real.cluster import Cluster
 from tests.real.small_disk import fill, small_disk
@@ -29,7 +29,7 @@ async def _play(cluster: Cluster, disk: Path) -> None:
     async with SchedulerClient(cluster.master_address, framework_info("full")) as client:
         watcher = Watcher(client)
         for name in ("killed", "stays"):
-            await _run(watcher, name)
+            await watcher.launch(name)
         processes = {name: watcher.process(name) for name in ("killed", "stays")}
         assert (disk / "work" / "meta" / "reserve").exists()
 
@@ -47,21 +47,11 @@ async def _play(cluster: Cluster, disk: Path) -> None:
 
         (disk / "filler").unlink()
         await asyncio.to_thread(cluster.wait_for_agents, 1)
-        await _run(watcher, "new")
+        await watcher.launch("new")
         assert processes["stays"].is_running()
         assert watcher.states("stays") == [TaskState.TASK_STARTING, TaskState.TASK_RUNNING]
         assert watcher.states("killed")[-2:] == [TaskState.TASK_KILLING, TaskState.TASK_KILLED]
         await client.teardown()
-
-
-async def _run(watcher: Watcher, name: str) -> None:
-    """The task runs."""
-    offer = await watcher.offer()
-    task = command_task(name, offer.agent_id, "sleep 1000", cpus=0.1, mem_mib=32)
-    room = Room(offer)
-    assert room.place(task)
-    await watcher.client.accept(offer, (task,))
-    await watcher.until_state(name, TaskState.TASK_RUNNING)
 
 
 def _is_known(cluster: Cluster) -> bool:

@@ -17,12 +17,10 @@ import pytest
 from tepui.election import lease
 from tepui.master.daemon.main import MasterDaemon
 from tepui.master.daemon.options import MasterOptions
-from tepui.sdk import Room, SchedulerClient, command_task, framework_info
-from tepui.wire.mesos import TaskState
+from tepui.sdk import SchedulerClient, framework_info
 from tepui.zookeeper.url import ZkUrl, parse_zk_url
 from tests.limits.kit import close_all, get
 from tests.real.cluster import ANSWER_S, HOST, POLL_S, READY_S, Cluster, Daemon
-from tests.real.test_failover import launch_one
 from tests.real.watcher import Watcher
 from tests.real.zookeeper import available
 
@@ -86,17 +84,13 @@ async def _play(cluster: Cluster) -> None:
     framework = framework_info("late", failover_timeout_s=3600.0)
     async with SchedulerClient(cluster.addresses, framework) as client:
         watcher = Watcher(client)
-        offer = await watcher.offer()
-        task = command_task("t", offer.agent_id, "sleep 1000", cpus=0.1, mem_mib=32)
-        assert Room(offer).place(task)
-        await client.accept(offer, [task])
-        await watcher.until_state("t", TaskState.TASK_RUNNING)
+        offer = await watcher.launch("t")
         process = watcher.process("t")
         began = process.create_time()
         framework_id = offer.framework_id.value
         for number in range(ROUNDS):
             await asyncio.to_thread(_stand_still, cluster, framework_id)
-            await launch_one(watcher, f"after-{number}")
+            await watcher.finish_one(f"after-{number}")
         assert process.is_running()
         assert process.create_time() == began
         await client.teardown()

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tepui.sdk import Room, SchedulerClient, command_task, framework_info
+from tepui.sdk import SchedulerClient, framework_info
 from tepui.wire.mesos import TaskState
 from tests.real.cluster import Cluster
 from tests.real.watcher import Watcher
@@ -27,25 +27,14 @@ async def _survive(cluster: Cluster) -> None:
     framework = framework_info("restarts", failover_timeout_s=3600.0)
     async with SchedulerClient(cluster.master_address, framework) as client:
         watcher = Watcher(client)
-        offer = await watcher.offer()
-        task = command_task("t", offer.agent_id, "sleep 1000", cpus=0.1, mem_mib=32)
-        assert Room(offer).place(task)
-        await client.accept(offer, [task])
-        await watcher.until_state("t", TaskState.TASK_RUNNING)
+        offer = await watcher.launch("t")
         process = watcher.process("t")
         began, ids = process.create_time(), _ids(cluster)
         for _ in range(KILLS):
             await asyncio.to_thread(_kill_and_start, cluster)
             assert _ids(cluster) == ids
         assert process.create_time() == psutil.Process(process.pid).create_time() == began
-        new = command_task("after", offer.agent_id, "true", cpus=0.1, mem_mib=32)
-        while True:  # offers of a master that is gone are void
-            fresh = await watcher.offer()
-            new = command_task("after", fresh.agent_id, "true", cpus=0.1, mem_mib=32)
-            if client.is_subscribed and Room(fresh).place(new):
-                await client.accept(fresh, [new])
-                break
-        await watcher.until_state("after", TaskState.TASK_FINISHED)
+        await watcher.finish_one("after")
         await client.kill("t", offer.agent_id.value)
         await watcher.until_state("t", TaskState.TASK_KILLED)
         assert watcher.states("t") == [

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tepui.sdk import OperatorClient, Room, SchedulerClient, command_task, framework_info
+from tepui.sdk import OperatorClient, SchedulerClient, framework_info
 from tepui.wire import master, mesos
 from tepui.wire.mesos import TaskState
 from tests.real.cluster import PROJECT, Cluster
@@ -39,11 +39,7 @@ async def _grow(cluster: Cluster, zk: str) -> None:
     framework = framework_info("grows", failover_timeout_s=3600.0)
     async with SchedulerClient(alone, framework) as client:
         watcher = Watcher(client)
-        offer = await watcher.offer()
-        task = command_task("t", offer.agent_id, "sleep 1000", cpus=0.1, mem_mib=32)
-        assert Room(offer).place(task)
-        await client.accept(offer, [task])
-        await watcher.until_state("t", TaskState.TASK_RUNNING)
+        offer = await watcher.launch("t")
         process = watcher.process("t")
         began = process.create_time()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tepui.sdk import OperatorClient, Room, SchedulerClient, command_task, framework_info
+from tepui.sdk import OperatorClient, SchedulerClient, framework_info
 from tepui.wire.mesos import TaskState
 from tests.real.cluster import PROJECT, Cluster
 from tests.real.watcher import Watcher
@@ -37,11 +37,7 @@ async def _live_through_a_failover(cluster: Cluster, url: str) -> None:
         OperatorClient(url) as operator,
     ):
         watcher = Watcher(client)
-        offer = await watcher.offer()
-        task = command_task("t", offer.agent_id, "sleep 1000", cpus=0.1, mem_mib=32)
-        assert Room(offer).place(task)
-        await client.accept(offer, [task])
-        await watcher.until_state("t", TaskState.TASK_RUNNING)
+        offer = await watcher.launch("t")
         first = client.leader
         assert [one.task_id.value for one in (await operator.get_tasks()).tasks] == ["t"]
         assert operator.address == first

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from tepui.sdk import SchedulerClient
+from tepui.sdk import Room, SchedulerClient, command_task
 from tepui.wire import mesos, scheduler
 
 EVENT_S = 60.0  # for an event that is waited for
@@ -41,6 +41,25 @@ class Watcher:
         event = await self.until(lambda event: event.offers is not None)
         assert event.offers is not None
         return event.offers.offers[0]
+
+    async def launch(self, task_id: str) -> mesos.Offer:
+        """A task on the next offer, which is returned; it runs until it is killed."""
+        offer = await self.offer()
+        task = command_task(task_id, offer.agent_id, "sleep 1000", cpus=0.1, mem_mib=32)
+        assert Room(offer).place(task)
+        await self.client.accept(offer, [task])
+        await self.until_state(task_id, mesos.TaskState.TASK_RUNNING)
+        return offer
+
+    async def finish_one(self, task_id: str) -> None:
+        """A task, on an offer of the master that leads now; those of the one before are void."""
+        while True:
+            offer = await self.offer()
+            task = command_task(task_id, offer.agent_id, "true", cpus=0.1, mem_mib=32)
+            if self.client.is_subscribed and Room(offer).place(task):
+                await self.client.accept(offer, [task])
+                break
+        await self.until_state(task_id, mesos.TaskState.TASK_FINISHED)
 
     async def until_state(self, task_id: str, state: mesos.TaskState) -> None:
         """Return when the task is said to be in the state."""
