@@ -82,8 +82,10 @@ class Resources:
     def total(parts: Iterable[Resources]) -> Resources:
         """The sum of all parts."""
         entries: dict[Kind, Quantity] = {}
-        for part in parts:
+        for part, count in _runs(parts):
             for kind, quantity in part._entries.items():
+                if isinstance(quantity, int):
+                    quantity *= count
                 have = entries.get(kind)
                 if have is None:
                     entries[kind] = quantity
@@ -316,6 +318,18 @@ class Resources:
 
 
 Resources.empty = Resources({})
+
+
+def _runs(parts: Iterable[Resources]) -> Iterator[tuple[Resources, int]]:
+    """Each with how often it comes in a row: alike tasks, which come together, share an object."""
+    last, count = Resources.empty, 0
+    for part in parts:
+        if part is last:
+            count += 1
+        else:
+            yield last, count
+            last, count = part, 1
+    yield last, count
 
 
 def _sum(left: Quantity, right: Quantity) -> Quantity:

@@ -282,13 +282,15 @@ class LinkReader:
 
     def from_agent(self, data: bytes) -> Iterator[FromAgent]:
         """The messages that `data` completes. Raises Malformed: close the connection."""
-        return (self._decode(_FROM_AGENT, body) for body in self._bodies(data))
+        return self._messages(_FROM_AGENT, data)
 
     def from_master(self, data: bytes) -> Iterator[FromMaster]:
         """The messages that `data` completes. Raises Malformed: close the connection."""
-        return (self._decode(_FROM_MASTER, body) for body in self._bodies(data))
+        return self._messages(_FROM_MASTER, data)
 
-    def _bodies(self, data: bytes) -> Iterator[bytes]:
+    def _messages(
+        self, decoder: msgspec.msgpack.Decoder[Decoded], data: bytes
+    ) -> Iterator[Decoded]:
         buffer = self._buffer
         buffer += data
         at = 0
@@ -300,13 +302,15 @@ class LinkReader:
             if end > len(buffer):
                 self._wanted = _LENGTH.size + length
                 break
-            yield bytes(buffer[at + _LENGTH.size : end])
+            with memoryview(buffer) as whole, whole[at + _LENGTH.size : end] as body:
+                message = self._decode(decoder, body)
+            yield message
             at = end
             self._wanted = _LENGTH.size
         del buffer[:at]
 
     @staticmethod
-    def _decode(decoder: msgspec.msgpack.Decoder[Decoded], body: bytes) -> Decoded:
+    def _decode(decoder: msgspec.msgpack.Decoder[Decoded], body: memoryview) -> Decoded:
         try:
             return decoder.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -9,19 +9,16 @@ Source: Mesos master.cpp (__reregisterSlave, reconcileKnownSlave).
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from typing import Final
-
-from msgspec.structs import replace
 
 from tepui.base.names import ExecutorId, FrameworkId, Role, TaskId
 from tepui.master.core import statuses, tasks, unreachable
 from tepui.master.core.actions import Effects, SendToAgent
 from tepui.master.core.frameworks import recover_framework
-from tepui.master.core.sharing import Wire, shared_resources, shared_statuses
+from tepui.master.core.sharing import Wire, shared_allocation, shared_statuses
 from tepui.master.core.state import Agent, Executor, Framework, State, Task
 from tepui.resources import Resources
-from tepui.resources.resources import allocation_role
 from tepui.wire import link, mesos
 from tepui.wire.states import TERMINAL_STATES
 
@@ -47,26 +44,34 @@ def adopt(
     """
     _adopt_frameworks(state, agent, message, now_ms, step)
     _adopt_executors(state, agent, message, now_ms)
-    reported = {
-        (FrameworkId(task.framework_id.value), TaskId(task.task_id.value)): task
-        for task in message.tasks
-    }
-    for key, unknown in list(agent.tasks.items()):
-        if key not in reported:
-            _lose(state, unknown, now_ms, step)
+    if agent.tasks:
+        _lose_others(state, agent, message, now_ms, step)
     taken_in: dict[FrameworkId, set[TaskId]] = {}
-    for (framework_id, task_id), found in reported.items():
-        framework = state.frameworks.get(framework_id)
+    for found in message.tasks:
+        framework = state.frameworks.get(FrameworkId(found.framework_id.value))
         if framework is None:
             continue  # completed: its agent was told to shut it down
-        known = agent.tasks.get((framework_id, task_id))
+        task_id = TaskId(found.task_id.value)
+        known = agent.tasks.get((framework.id, task_id))
         if known is not None:
             tasks.change_state(state, known, found.state, now_ms)
             continue
-        task = _take_in(state, framework, agent, found, step, was_away=surprise is not None)
-        if task is None:
+        if task_id in framework.tasks:
+            # The id was used again elsewhere while this agent was away: what it has is killed.
+            assert agent.link is not None
+            kill = link.KillTask(framework.id, task_id, None)
+            step.then.append(SendToAgent(agent.link, kill))
             continue
-        taken_in.setdefault(framework_id, set()).add(task_id)
+        task = _task_of(framework, agent, task_id, found)
+        if task_id in framework.unreachable_tasks:  # it was to be there, and is here
+            unreachable.discard(state, framework.unreachable_tasks[task_id])
+        if _is_over(agent, found):
+            if surprise is not None:
+                tasks.add_to_history(state, framework, task)
+            continue
+        tasks.add_task(state, framework, agent, task, step)
+        if framework.completed_tasks:
+            taken_in.setdefault(framework.id, set()).add(task_id)
         if surprise is not None:
             reason = Reason.REASON_AGENT_REREGISTERED
             status = statuses.latest(task, task.state, reason, surprise, now_ms)
@@ -77,10 +82,12 @@ def adopt(
 
 def used_by(agent: Agent) -> dict[tuple[FrameworkId, Role], Resources]:
     """What the agent's tasks and executors use, by framework and role."""
-    parts: dict[tuple[FrameworkId, Role], list[Resources]] = {}
-    users: list[Task | Executor] = [*agent.tasks.values(), *agent.every_executor()]
-    for user in users:
-        parts.setdefault((user.framework_id, user.role), []).append(user.held)
+    parts: defaultdict[tuple[FrameworkId, Role], list[Resources]] = defaultdict(list)
+    for task in agent.tasks.values():
+        if task.state not in TERMINAL_STATES:
+            parts[task.framework_id, task.role].append(task.resources)
+    for executor in agent.every_executor():
+        parts[executor.framework_id, executor.role].append(executor.resources)
     return {client: Resources.total(held) for client, held in parts.items()}
 
 
@@ -112,16 +119,24 @@ def _adopt_executors(state: State, agent: Agent, message: link.Reregister, now_m
         framework = state.frameworks.get(framework_id)
         if framework is None or executor_id in agent.executors_of(framework_id):
             continue
-        role = _role_of(info.resources, framework)
-        resources = Resources.of(info.resources)
+        _, resources, role = shared_allocation(info.resources)
         executor = Executor(
             info=info,
             framework_id=framework.id,
             agent_id=agent.id,
-            role=role,
+            role=_role_in(framework, role),
             resources=resources,
         )
         tasks.add_executor(framework, agent, executor)
+
+
+def _lose_others(
+    state: State, agent: Agent, message: link.Reregister, now_ms: int, step: Effects
+) -> None:
+    reported = {(task.framework_id.value, task.task_id.value) for task in message.tasks}
+    for key, unknown in list(agent.tasks.items()):
+        if key not in reported:
+            _lose(state, unknown, now_ms, step)
 
 
 def _lose(state: State, task: Task, now_ms: int, step: Effects) -> None:
@@ -141,48 +156,23 @@ def _lose(state: State, task: Task, now_ms: int, step: Effects) -> None:
     tasks.end_by_master(state, framework, task, status, now_ms, step)
 
 
-def _take_in(
-    state: State,
-    framework: Framework,
-    agent: Agent,
-    found: mesos.Task,
-    step: Effects,
-    *,
-    was_away: bool,
-) -> Task | None:
-    """The framework and the agent have the task, which is returned; None if it is not to be."""
-    task_id = TaskId(found.task_id.value)
-    if task_id in framework.tasks:
-        # The id was used again elsewhere while this agent was away: what it has is killed.
-        assert agent.link is not None
-        step.then.append(SendToAgent(agent.link, link.KillTask(framework.id, task_id, None)))
-        return None
-    role = _role_of(found.resources, framework)
-    wire, resources = shared_resources(found.resources)
+def _task_of(framework: Framework, agent: Agent, task_id: TaskId, found: mesos.Task) -> Task:
+    """The task as this master keeps it."""
+    wire, resources, role = shared_allocation(found.resources)
     info = _info_of(found, agent, wire)
-    found = replace(found, statuses=shared_statuses(found.statuses, info))
-    elsewhere = framework.unreachable_tasks.get(task_id)
-    if elsewhere is not None:
-        unreachable.discard(state, elsewhere)  # it was to be there, and is here
-    task = Task(
+    return Task(
         id=task_id,
         framework_id=framework.id,
         agent_id=agent.id,
         executor_id=None if found.executor_id is None else ExecutorId(found.executor_id.value),
-        role=role,
+        role=_role_in(framework, role),
         resources=resources,
         info=info,
         state=found.state,
-        statuses=found.statuses,
-        update=_unacknowledged(agent, found),
+        statuses=shared_statuses(found.statuses, info),
+        update=None if found.status_update_uuid is None else _unacknowledged(agent, found),
         forwarded=found.status_update_state or TaskState.TASK_STAGING,
     )
-    if _is_over(agent, found):
-        if was_away:
-            tasks.add_to_history(state, framework, task)
-        return None
-    tasks.add_task(state, framework, agent, task, step)
-    return task
 
 
 def _remove_from_history(framework: Framework, task_ids: set[TaskId]) -> None:
@@ -201,14 +191,14 @@ def _is_over(agent: Agent, found: mesos.Task) -> bool:
 def _unacknowledged(agent: Agent, found: mesos.Task) -> mesos.TaskStatus | None:
     """The update that the agent waits to have acknowledged: its scheduler may do so any time."""
     uuid = found.status_update_uuid
-    if uuid is None or agent.has_acknowledged(uuid):
+    if agent.has_acknowledged(uuid):
         return None
     return next((status for status in found.statuses if status.uuid == uuid), None)
 
 
-def _role_of(wire: tuple[mesos.Resource, ...], framework: Framework) -> Role:
-    """The role they are allocated to; a guess when they do not say."""
-    return Role(allocation_role(wire) or next(iter(framework.roles), "*"))
+def _role_in(framework: Framework, said: str | None) -> Role:
+    """The role that something is allocated to; a guess when nobody has said."""
+    return Role(said or next(iter(framework.roles), "*"))
 
 
 def _info_of(found: mesos.Task, agent: Agent, resources: Wire) -> mesos.TaskInfo:

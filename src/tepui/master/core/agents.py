@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tepui.allocator import AgentTerms
-from tepui.base.names import AgentId, ExecutorId, FrameworkId, TaskId
+from tepui.base.names import AgentId
 from tepui.master.core import adoption, caps, offers, unreachable
 from tepui.master.core.actions import AgentAdmitted, Effects, Note, SendToAgent
 from tepui.master.core.adoption import adopt, used_by
@@ -32,10 +32,10 @@ from tepui.master.core.events import (
     RegistrationDue,
 )
 from tepui.master.core.publish import publish_agent_added
+from tepui.master.core.sharing import shared_allocation
 from tepui.master.core.state import AbsentAgent, Agent, State
 from tepui.master.core.updates import executor_exited, executor_message, status_updated
-from tepui.master.core.validation.agent import Claim, register_error, reregister_error
-from tepui.resources import Resources
+from tepui.master.core.validation.agent import register_error, reregister_error
 from tepui.wire import link, mesos
 
 
@@ -201,7 +201,7 @@ def _register(
 def _reregister(
     state: State, link_id: LinkId, message: link.Reregister, now_ms: int, step: Effects
 ) -> None:
-    error = reregister_error(message, lambda claim: _used_by_claim(state, message, claim))
+    error = reregister_error(state, message)
     if error is not None:
         cut_off(state, link_id, error, step)
         return
@@ -284,19 +284,6 @@ def _exceeds_limits(
     return error is not None
 
 
-def _used_by_claim(state: State, message: link.Reregister, claim: Claim) -> Resources | None:
-    """What this master counts for the task or executor; None when it does not know it."""
-    agent = None if message.info.id is None else state.agents.get(AgentId(message.info.id.value))
-    if agent is None:
-        return None
-    framework_id = FrameworkId(claim.framework_id)
-    if claim.kind == "task":
-        task = agent.tasks.get((framework_id, TaskId(claim.id)))
-        return None if task is None else task.held
-    executor = agent.executors_of(framework_id).get(ExecutorId(claim.id))
-    return None if executor is None else executor.resources
-
-
 def _next_id(state: State) -> AgentId:
     """An id that no agent has, not even one that brought its own from elsewhere."""
     while True:
@@ -333,7 +320,7 @@ def _add(
     agent = Agent(
         id=AgentId(message.info.id.value),
         info=message.info,
-        total=Resources.of(message.info.resources),
+        total=shared_allocation(message.info.resources)[1],
         version=message.version,
         address=message.address,
         url=_url(message),
@@ -354,7 +341,7 @@ def _expect_no_registration(state: State, link_id: LinkId) -> None:
 
 def _describe(agent: Agent, message: link.Reregister) -> None:
     """It may have started anew meanwhile, with other flags."""
-    agent.info, agent.total = message.info, Resources.of(message.info.resources)
+    agent.info, agent.total = message.info, shared_allocation(message.info.resources)[1]
     agent.version, agent.address, agent.url = message.version, message.address, _url(message)
 
 

@@ -51,7 +51,7 @@ class SchedulerApi:
 
     async def _handle_large(self, request: Request, content: media.Media) -> Answer:
         answer = self._do(request, await decoded(scheduler.Call, request.body, content))
-        return answer if isinstance(answer, Response | Streaming) else await answer
+        return answer if isinstance(answer, Answer) else await answer
 
     def _do(self, request: Request, call: scheduler.Call) -> Answer | Awaitable[Answer]:
         error = call_error(call, request.principal)

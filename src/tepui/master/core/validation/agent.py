@@ -6,45 +6,23 @@ tasks must never fail later. The texts are ours; the agent's operator finds them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
 from math import isfinite, isnan
-from typing import TypeAlias
-
-from msgspec import Struct
 
 from tepui.base.errors import Refused
-from tepui.master.core.sharing import SHARED_MAX, shared_resources
+from tepui.base.names import AgentId, ExecutorId, FrameworkId, TaskId
+from tepui.master.core.sharing import shared_allocation
+from tepui.master.core.state import Agent, State
 from tepui.master.core.validation.framework import info_error
 from tepui.master.core.validation.ids import id_error
 from tepui.master.core.validation.requested import overlap
 from tepui.resources import Resources
 from tepui.resources.ranges import Ranges
-from tepui.resources.resources import allocation_role
-from tepui.resources.roles import validate_role
 from tepui.wire import link, mesos
 from tepui.wire.states import TERMINAL_STATES
 
 PORT_MAX = 65_535
 
 _Type = mesos.Value.Type
-
-
-class Claim(Struct, frozen=True):
-    """A task or an executor that an agent says it has, and what that uses."""
-
-    framework_id: str
-    kind: str  # `task` or `executor`
-    id: str
-    resources: tuple[mesos.Resource, ...]
-    ended: bool = False  # it uses nothing any more
-    has_nan: bool = False  # in what the master would show in JSON
-
-    def __str__(self) -> str:
-        return f"{self.kind} '{self.id}' of framework '{self.framework_id}'"
-
-
-Known: TypeAlias = Callable[[Claim], Resources | None]  # what the master itself says it uses
 
 
 def register_error(message: link.Register | link.Reregister) -> str | None:
@@ -56,23 +34,27 @@ def register_error(message: link.Register | link.Reregister) -> str | None:
         if error := _attribute_error(attribute):
             return f"attribute '{attribute.name}': {error}"
     try:
-        _valid_resources(message.info.resources)
+        shared_allocation(message.info.resources)
     except Refused as refused:
         return refused.text
     return None
 
 
-def reregister_error(message: link.Reregister, known: Known) -> str | None:
-    """What is wrong with an agent that says what it runs, or with that."""
+def reregister_error(state: State, message: link.Reregister) -> str | None:
+    """What is wrong with an agent that says what it runs, or with that.
+
+    Of what the master knows of it, it counts what the master says that it uses.
+    """
     if message.info.id is None:
         return "the agent has no id"
     if error := id_error(message.info.id.value) or register_error(message):
         return error
     for info in message.frameworks:
-        if error := _framework_error(info):
+        if error := _framework_error(state, info):
             return error
     framework_ids = frozenset([info.id.value for info in message.frameworks if info.id])
     try:
+        known = state.agents.get(AgentId(message.info.id.value))
         return _claims_error(message, framework_ids, known)
     except Refused as refused:
         return refused.text
@@ -90,69 +72,74 @@ def has_nan(status: mesos.TaskStatus) -> bool:
 
 
 def _claims_error(
-    message: link.Reregister, framework_ids: frozenset[str], known: Known
+    message: link.Reregister, framework_ids: frozenset[str], known: Agent | None
 ) -> str | None:
     """Everything belongs to a framework and is there once; together it fits into the agent."""
-    seen: set[tuple[str, str, str]] = set()
     parts: list[Resources] = []
-    for claim in _claims(message):
-        key = (claim.framework_id, claim.kind, claim.id)
-        if claim.has_nan:
-            return f"{claim} has a number that is none"
-        if claim.framework_id not in framework_ids:
-            return f"{claim}, which is not among the agent's frameworks"
-        if key in seen:
-            return f"{claim} twice"
-        seen.add(key)
-        said = _valid_resources(claim.resources)
-        if not claim.ended:
-            ours = known(claim)
-            parts.append(said if ours is None else ours)
+    executor_ids: set[tuple[str, str]] = set()
+    for one in message.executors:
+        framework_id, executor_id = one.framework_id, one.info.executor_id.value
+        name = f"executor '{executor_id}' of framework '{framework_id}'"
+        if framework_id not in framework_ids:
+            return f"{name}, which is not among the agent's frameworks"
+        if (framework_id, executor_id) in executor_ids:
+            return f"{name} twice"
+        executor_ids.add((framework_id, executor_id))
+        _, said, _ = shared_allocation(one.info.resources)
+        executors = known.executors_of(FrameworkId(framework_id)) if known else {}
+        executor = executors.get(ExecutorId(executor_id))
+        parts.append(said if executor is None else executor.resources)
+    task_ids: set[tuple[str, str]] = set()
+    for task in message.tasks:
+        key = task.framework_id.value, task.task_id.value
+        if _has_nan(task):
+            return f"{_name_of(task)} has a number that is none"
+        if key[0] not in framework_ids:
+            return f"{_name_of(task)}, which is not among the agent's frameworks"
+        if key in task_ids:
+            return f"{_name_of(task)} twice"
+        task_ids.add(key)
+        _, said, _ = shared_allocation(task.resources)
+        if task.state not in TERMINAL_STATES:
+            parts.append(said if known is None else _held(known, key, said))
     if overlap(parts):
         return "two of its tasks or executors use the same port or item"
-    total, used = Resources.of(message.info.resources), Resources.total(parts)
+    _, total, _ = shared_allocation(message.info.resources)
+    used = Resources.total(parts)
     return None if total.contains(used) else f"its tasks use {used} of {total}"
 
 
-def _claims(message: link.Reregister) -> Iterable[Claim]:
-    for one in message.executors:
-        yield Claim(one.framework_id, "executor", one.info.executor_id.value, one.info.resources)
-    for task in message.tasks:
-        yield Claim(
-            task.framework_id.value,
-            "task",
-            task.task_id.value,
-            task.resources,
-            ended=task.state in TERMINAL_STATES,
-            has_nan=_has_nan(task),
-        )
+def _held(known: Agent, key: tuple[str, str], said: Resources) -> Resources:
+    """What the master says that the task uses; `said` of one that it does not know."""
+    task = known.tasks.get((FrameworkId(key[0]), TaskId(key[1])))
+    return said if task is None else task.held
+
+
+def _name_of(task: mesos.Task) -> str:
+    return f"task '{task.task_id.value}' of framework '{task.framework_id.value}'"
 
 
 def _has_nan(task: mesos.Task) -> bool:
     for status in task.statuses:
         if has_nan(status):
             return True
+    if not task.limits and task.health_check is None:
+        return False
     numbers = [limit.value for limit in task.limits.values()] if task.limits else []
     if (check := task.health_check) is not None:
         numbers += [check.delay_seconds, check.interval_seconds]
         numbers += [check.timeout_seconds, check.grace_period_seconds]
-    return any(map(isnan, numbers)) if numbers else False
+    return any(map(isnan, numbers))
 
 
-def _framework_error(info: mesos.FrameworkInfo) -> str | None:
+def _framework_error(state: State, info: mesos.FrameworkInfo) -> str | None:
     if info.id is None or not info.id.value:
         return f"framework '{info.name}' without an id"
+    framework = state.frameworks.get(FrameworkId(info.id.value))
+    if framework is not None and framework.info == info:
+        return None  # as another agent, or its scheduler, has said before
     error = info_error(info)
     return None if error is None else f"framework '{info.id.value}': {error}"
-
-
-@lru_cache(maxsize=SHARED_MAX)
-def _valid_resources(wire: tuple[mesos.Resource, ...]) -> Resources:
-    """What the entries say, all for one role; raises Refused. Of most tasks they are the same."""
-    role = allocation_role(wire)
-    if role is not None:
-        validate_role(role)
-    return shared_resources(wire)[1]
 
 
 def _attribute_error(attribute: mesos.Attribute) -> str | None:

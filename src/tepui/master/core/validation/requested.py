@@ -83,7 +83,7 @@ def role_of_allocation(wire: tuple[mesos.Resource, ...], role: str) -> str:
 def overlap(parts: Sequence[Resources]) -> bool:
     """Whether a port or an item of a set is in more than one of `parts`."""
     unlike = {id(part): part for part in parts}.values()  # many share one object
-    if not any(map(_named, unlike)):
+    if not any(map(_has_names, unlike)):
         return False
     together: dict[str, int] = {}
     parts = [_named(part) for part in parts]
@@ -91,6 +91,10 @@ def overlap(parts: Sequence[Resources]) -> bool:
         for name, amount in part.quantities().items():
             together[name] = together.get(name, 0) + amount
     return together != Resources.total(parts).quantities()
+
+
+def _has_names(part: Resources) -> bool:
+    return any(not isinstance(quantity, int) for _, quantity in part.items())
 
 
 def _named(part: Resources) -> Resources:
