@@ -105,6 +105,8 @@ class SoakAgent:
         match action:
             case actions.SendToMaster(message=message):
                 self._link.send(message)
+            case actions.OpenLink():
+                self._link.open_again()
             case actions.CloseLink(reason=reason):
                 self._link.close(reason)
             case actions.AdoptId():
@@ -113,7 +115,7 @@ class SoakAgent:
             case actions.PrepareSandbox(container_id=container_id):
                 self._loop.put(events.SandboxPrepared(container_id))
             case actions.LaunchContainer(container_id=container_id, command=command):
-                seconds, status = _meaning(command.value or "")
+                seconds, status = _meaning("" if command is None else command.value or "")
                 self._loop.put(events.ContainerStarted(container_id, 1))
                 self._running[container_id] = asyncio.get_running_loop().call_later(
                     START_S + seconds, self._ended, container_id, status

@@ -89,16 +89,14 @@ class Submitting(Scheduler):  # type: ignore[misc]  # pymesos has no types
         return [self._task(number, offer) for number in range(many)]
 
     def _task(self, number: int, offer: Offer) -> Task:
-        name = f"p-{self.ledger.submitted + number:05}"
+        number += self.ledger.submitted
+        name = f"p-{number:05}"
+        seconds = work.length_s(self._chance, self._longest_s, number)
         return {
             "task_id": {"value": name},
             "agent_id": offer["agent_id"],
             "name": name,
-            "command": {
-                "value": work.command(
-                    self._notes, name, work.length_s(self._chance, self._longest_s)
-                )
-            },
+            "command": {"value": work.command(self._notes, name, seconds)},
             "resources": scalars(NEEDS),
         }
 

@@ -139,8 +139,9 @@ class Submitting:
         return tasks
 
     def _task(self, agent_id: mesos.AgentID) -> mesos.TaskInfo:
-        name = f"s-{self._ledger.submitted:05}"
-        seconds = work.length_s(self._chance, self._longest_s)
+        number = self._ledger.submitted
+        name = f"s-{number:05}"
+        seconds = work.length_s(self._chance, self._longest_s, number)
         if self._chance.random() < EXECUTOR_SHARE:
             own = shlex.join([sys.executable, "-m", "tests.real.chaos.executor", str(self._notes)])
             path = f"PYTHONPATH={PROJECT / 'src'}:{PROJECT}"

@@ -12,7 +12,8 @@ from pathlib import Path
 OPEN_MAX = 14  # tasks of one framework that have not ended
 TASKS_PER_OFFER_MAX = 3
 LENGTH_S_MIN, LENGTH_S_MAX = 0.5, 20.0
-LONGEST_SHARE = 0.1
+LONGEST_SHARE = 0.2
+LONGEST_BEFORE = 25  # of one framework's tasks, so that those that come last are soon over
 CPUS = 0.1
 MEM_MIB = 16.0
 REFUSE_S = 0.5
@@ -21,9 +22,9 @@ DRAIN = "drain"  # a file in the ledger's directory: submit no more, and end
 RECONCILE_S = 5.0  # between two questions after tasks that are open
 
 
-def length_s(chance: random.Random, longest_s: float) -> float:
-    """How long a task takes: most are short, one in ten the longest, if that is longer than 20 s."""
-    if longest_s > LENGTH_S_MAX and chance.random() < LONGEST_SHARE:
+def length_s(chance: random.Random, longest_s: float, number: int) -> float:
+    """How long a task takes: most are short; of the first ones some the longest, if over 20 s."""
+    if longest_s > LENGTH_S_MAX and number < LONGEST_BEFORE and chance.random() < LONGEST_SHARE:
         return longest_s
     return round(LENGTH_S_MIN + (LENGTH_S_MAX - LENGTH_S_MIN) * chance.random() ** 2, 2)
 

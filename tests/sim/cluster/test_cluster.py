@@ -23,6 +23,11 @@ TASKS = 60
 CHUNK = 50
 CHECK_EVERY = 8  # looking at whole states takes most of the time
 FAST = range(1, 101, CHUNK)
+LATE = (
+    20_478,  # a scheduler finds out when all have ended that its stream is dead
+    12_547,  # an agent hears its id when its tasks are out of sight already
+    44_142,  # a connection is lost while a launch is under way on another
+)
 MORE = [pytest.param(first, marks=pytest.mark.long) for first in range(101, 1_001, CHUNK)]
 
 
@@ -31,6 +36,12 @@ def test_every_task_ends_once_whatever_fails(first: int) -> None:
     for seed in range(first, first + CHUNK):
         failure = failure_of(seed, TASKS, CHECK_EVERY)
         assert failure is None, failure
+
+
+@pytest.mark.parametrize("seed", LATE)
+def test_what_comes_late_is_waited_for(seed: int) -> None:
+    failure = failure_of(seed, TASKS, CHECK_EVERY)
+    assert failure is None, failure
 
 
 @pytest.mark.parametrize("seed", range(1, 7))

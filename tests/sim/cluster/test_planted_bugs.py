@@ -50,9 +50,9 @@ def an_agent_acts_before_it_has_saved(monkeypatch: pytest.MonkeyPatch) -> None:
 def a_recovered_task_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     load = recovery._load_task
 
-    def forget_some(state: agent_state.State, found: saved.SavedTask) -> None:
+    def forget_some(state: agent_state.State, found: saved.SavedTask, *more: Any) -> None:
         if not found.info.task_id.value.endswith("7"):
-            load(state, found)
+            load(state, found, *more)
 
     monkeypatch.setattr(recovery, "_load_task", forget_some)
 

@@ -229,6 +229,8 @@ class AgentNode:
             return
         self._link = None
         self.loop.put(events.LinkLost())
+
+    def _open_again(self) -> None:
         if self._is_registered:
             self.process.soon(BACKOFF_MS_MAX, self._look)
         else:
@@ -262,6 +264,8 @@ class AgentNode:
                 case actions.SendToMaster(message=message):
                     if self._link is not None:
                         self._link.send(message)
+                case actions.OpenLink():
+                    self._open_again()
                 case actions.CloseLink():
                     self._close_link()
                 case actions.AdoptId():
@@ -271,6 +275,9 @@ class AgentNode:
                 case actions.PrepareSandbox(container_id=container_id):
                     prepared = partial(self.loop.put, events.SandboxPrepared(container_id))
                     self.process.soon(SANDBOX_MS_MAX, prepared)
+                case actions.ProvisionContainer(container_id=container_id):
+                    provisioned = partial(self.loop.put, events.ContainerProvisioned(container_id))
+                    self.process.soon(SANDBOX_MS_MAX, provisioned)
                 case actions.LaunchContainer(container_id=container_id):
                     self._launch(container_id)
                 case actions.SignalContainer(container_id=container_id, signal=number):

@@ -61,7 +61,7 @@ class SchedulerNode:
         self._stream: str | None = None  # None: not subscribed
         self._number = (0, 0)
         self._calls: list[End] = []
-        self._asked: dict[int, Call] = {}  # and not answered
+        self._asked: dict[int, tuple[End, Call]] = {}  # and not answered
         self._numbers = 0
         self._heard_ms = 0
         framework.revived = self._revive
@@ -176,11 +176,13 @@ class SchedulerNode:
         return end
 
     def _calls_lost(self, end: End) -> None:
-        """What was not answered may have been done, or not."""
+        """What was asked there and not answered may have been done, or not."""
         if end in self._calls and self._events is not None:
-            self._calls = [self._open_calls(end.there)]
-            asked, self._asked = self._asked, {}
-            for call in {id(call): call for call in asked.values()}.values():  # once each
+            others = [one for one in self._calls if one is not end]
+            self._calls = others or [self._open_calls(end.there)]
+            numbers = [number for number, (by, _) in self._asked.items() if by is end]
+            calls = [self._asked.pop(number)[1] for number in numbers]
+            for call in {id(call): call for call in calls}.values():  # once each
                 if call.type in TWICE:
                     self._send(self._calls[0], call)
 
@@ -208,7 +210,7 @@ class SchedulerNode:
     def _send(self, end: End, call: Call) -> None:
         assert self._stream is not None
         self._numbers += 1
-        self._asked[self._numbers] = call
+        self._asked[self._numbers] = (end, call)
         call = replace(call, framework_id=self.framework.framework_id)
         end.send(talk.Ask(self._numbers, self._stream, call))
 
@@ -270,7 +272,7 @@ class SchedulerNode:
         """The tasks of which nobody knows yet whether they are to be."""
         return {
             info.task_id.value
-            for call in self._asked.values()
+            for _, call in self._asked.values()
             if call.accept is not None
             for operation in call.accept.operations
             if operation.launch is not None

@@ -27,6 +27,10 @@ from tepui.sim.time import VirtualTime
 START_MS = 1_700_000_000_000
 DELAYS_MS_MAX = (2, 10, 50)  # of a message, in one cluster or another
 HEALING_MS_MAX = 1_800_000  # until all tasks have ended; what is repeated is within ten minutes
+SETTLING_MS = 10_000  # after the faults, for what was slow or held: an agent may yet learn its id
+# When all have ended. A scheduler finds out after 40 s that its stream is dead (SILENCE_MS), and
+# what its agents repeat comes within another 40.
+FORGETTING_MS_MAX = 100_000
 QUIET_MS = 16_000  # for kills that are under way, and agents to be told the last
 MASTERS = (1, 2, 3)
 AWARE = ("MULTI_ROLE", "PARTITION_AWARE", "TASK_KILLING_STATE")
@@ -150,14 +154,19 @@ class World:
                 raise Stuck(f"{time.waiting} things are under way, and ever more")
             time.advance()
         self.injuries.heal()
+        settled_ms = time.now_ms + SETTLING_MS
         end_ms = time.now_ms + HEALING_MS_MAX
         while not all(framework.done for framework in self.frameworks):
             if time.now_ms > end_ms:
                 raise Stuck(f"tasks have no end: {self._left()}")
             for _ in range(100):
                 time.advance()
-            for framework in self.frameworks:
-                framework.give_up(self.audit.lives)
+            if time.now_ms > settled_ms:
+                for framework in self.frameworks:
+                    framework.give_up(self.audit.lives)
+        end_ms = time.now_ms + FORGETTING_MS_MAX
+        while not self._is_forgotten() and time.now_ms < end_ms:
+            time.advance()
         end_ms = time.now_ms + QUIET_MS
         while time.now_ms < end_ms:
             time.advance()
@@ -195,6 +204,19 @@ class World:
             f"{framework.waiting} of {framework.name} to be launched"
             for framework in self.frameworks
         ]
+
+    def _is_forgotten(self) -> bool:
+        """A master leads, and neither it nor an agent waits for the end of a task to be acknowledged."""
+        leaders = [node.leader for node in self.masters if node.leader is not None]
+        return (
+            bool(leaders)
+            and not any(
+                owner.tasks for leader in leaders for owner in leader.state.frameworks.values()
+            )
+            and not any(
+                owner.tasks for node in self.agents for owner in node.state.frameworks.values()
+            )
+        )
 
     def _check_end(self) -> None:
         for framework in self.frameworks:

@@ -91,7 +91,8 @@ class StudyAgent:
             case _:
                 pass  # sandboxes, logs and views have no part in it
 
-    def _launch(self, container_id: str, command: mesos.CommandInfo) -> None:
+    def _launch(self, container_id: str, command: mesos.CommandInfo | None) -> None:
+        assert command is not None  # no pods here
         self._containers.add(container_id)
         self._waiting.append(events.ContainerStarted(container_id, 2))
         if command.arguments[1] != FOR_EVER:
