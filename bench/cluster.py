@@ -105,8 +105,8 @@ class Cluster(Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def cluster(directory: Path, resources: str) -> Iterator[Cluster]:
-    """One master and one agent, as processes."""
+def cluster(directory: Path, resources: str, *flags: str) -> Iterator[Cluster]:
+    """One master and one agent, which has these flags too, as processes."""
     port = processes.free_port()
     master = tepui("master", f"--port={port}", f"--work_dir={directory / 'master'}")
     agent = tepui(
@@ -116,6 +116,7 @@ def cluster(directory: Path, resources: str) -> Iterator[Cluster]:
         f"--work_dir={directory / 'agent'}",
         f"--resources={resources}",
         "--registration_backoff_factor=50ms",
+        *flags,
     )
     with processes.started(master, directory / "master.log") as master_pid:
         processes.wait_for_port(port, master_pid)

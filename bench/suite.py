@@ -29,6 +29,7 @@ from bench import (
     reconcile,
     state,
     up,
+    usage,
 )
 from bench.machine import Machine, machine
 from bench.table import Row, Section, measured, show
@@ -96,6 +97,7 @@ def benches(seconds: float) -> list[Bench]:
     tasks = agent.Options()
     updates = reconcile.Options(seconds=min(seconds, RECONCILE_S_MAX))
     reads = state.Options(seconds=min(seconds, POLLED_S_MAX))
+    looks = usage.Options()
     failovers = failover.parts(failover_leader.Options(), failover_return.Options())
     return [
         Bench("launch", one.title, lambda: launch.rows(one)),
@@ -106,6 +108,7 @@ def benches(seconds: float) -> list[Bench]:
         Bench("reconcile", updates.title, lambda: reconcile.rows(updates)),
         Bench("state", reads.title, lambda: state.rows(reads)),
         *(Bench("failover", part.title, part.one_run) for part in failovers),
+        Bench("usage", looks.title, lambda: usage.rows(looks)),
         Bench("disk", disk.TITLE, disk.rows),
         Bench("allocator", allocator.TITLE, allocator.rows),
     ]

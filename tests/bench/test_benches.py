@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 import bench.table
-from bench import agent, allocator, disk, faults, idle, launch, reconcile, state, suite, up
+from bench import agent, allocator, disk, faults, idle, launch, reconcile, state, suite, up, usage
 from bench.calls import Calls, Events
 from bench.faults import Failed, fault, run, until
 from bench.table import Row, meets
@@ -174,3 +174,8 @@ def test_reconciliation_is_measured() -> None:
 @pytest.mark.real
 def test_large_reads_are_measured() -> None:
     check(state.rows(state.Options(agents=4, tasks_per_agent=3, pollers=2, seconds=0.3)))
+
+
+@pytest.mark.real
+def test_what_containers_use_is_measured() -> None:
+    check(usage.rows(usage.Options(containers=3, seconds=1)))

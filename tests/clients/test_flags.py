@@ -115,7 +115,7 @@ def test_an_unknown_flag_is_named_in_a_warning_and_is_no_error(flag: str, form: 
 
 def test_flags_that_have_no_effect_are_named_in_a_warning() -> None:
     notes = " ".join(master_values(*MASTER).notes + agent_values(*AGENT).notes)
-    for name in ("allocation_interval", "roles", "acls", "credentials", "image_providers"):
+    for name in ("allocation_interval", "roles", "acls", "credentials"):
         assert f"--{name}:" in notes
     for name in (one for one in names(MASTER) if one.startswith("authenticate_")):
         assert f"--{name}: there is no authentication" in notes

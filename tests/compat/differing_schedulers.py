@@ -54,6 +54,21 @@ SCHEDULERS: tuple[Difference, ...] = (
         "no executor is started for a group without tasks, so nothing is missing in the next offer",
     ),
     Difference(
+        "task-group-*",
+        (),
+        tuple(
+            f"event UPDATE ?.update.status.container_status.{one}"
+            for one in ("network_infos", "executor_pid")
+        ),
+        "what is known of a container is told with each update, not only while Mesos could ask it",
+    ),
+    Difference(
+        "task-group-*",
+        (17, 18),
+        ("offer.*",),
+        "a pod ends with the last of its tasks; in Mesos its executor lingers for a second",
+    ),
+    Difference(
         "task-group-duplicate-ids-crashes-the-master",
         (),
         ("status", "end of stream", "stream1 event UPDATE a*", "header *"),

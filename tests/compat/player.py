@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -38,6 +39,10 @@ LATE_S = 2.0  # the same, after one has already failed to come
 SETTLE_S = 0.1  # offers that fit nothing are declined after this time without a new one
 WHOLE_S = 0.5  # for the parts of an agent to be free again
 WHOLE = (4.0, 4096.0)  # cpus and memory of every recorded agent
+# Begins with views of the agent, when the tasks before it had ended for longer than executors linger.
+SEES_COMPLETED = "operator-valid-agent"
+COMPLETED_S = 10.0  # for that
+LOOK_S = 0.05
 SILENCE_S = 0.3  # nothing comes within this time where nothing was recorded
 HEARTBEAT = '{"type":"HEARTBEAT"}'
 HEALTH_UPDATED = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED"
@@ -139,6 +144,8 @@ class Player:
         self.steps = steps
         step = steps[0]
         try:
+            if step.name == SEES_COMPLETED:
+                self._until_completed()
             for index, step in enumerate(steps):
                 if step.step in before:
                     before[step.step]()
@@ -149,6 +156,19 @@ class Player:
         except (Unknown, Unplayed, AssertionError) as error:
             stopped = f"stopped: {type(error).__name__} {error}"
             self._find(step, Problem("scenario", "played to its end", stopped))
+
+    def _until_completed(self) -> None:
+        """No executor of the agent lingers whose tasks are over."""
+        until = time.monotonic() + COMPLETED_S
+        while True:
+            address = f"http://127.0.0.1:{self.ports[AGENT_PORT]}/state"
+            with urllib.request.urlopen(address, timeout=COMPLETED_S) as answer:
+                state = json.load(answer)
+            executors = [one for each in state["frameworks"] for one in each["executors"]]
+            if all(one["tasks"] or one["queued_tasks"] for one in executors):
+                return
+            assert time.monotonic() < until, executors
+            time.sleep(LOOK_S)
 
     def end(self) -> None:
         """After the last step nothing may be left that was not recorded."""

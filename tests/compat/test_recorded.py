@@ -4,12 +4,12 @@ Of the exchanges that were recorded (requests with their answers, and events rea
 
     area       as recorded  differ on purpose  wait for a later feature
     A1         376          4                  0
-    A2         349          11                 101
+    A2         431          30                 0
     A3         428          12                 2
     A4         281          10                 146
     A5         79           17                 2
     A6         56           0                  1
-    B          222          22                 148
+    B          226          24                 142
     B-crashes  1            0                  17
     C          99           41                 87
     D          20           10                 0

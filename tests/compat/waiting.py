@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.compat.listing import (
     AUTHENTICATION,
     DRAINING,
-    GROUPS,
     MAINTENANCE,
     NESTED,
     QUOTA,
@@ -18,17 +17,6 @@ FORBIDDEN = (  # 403
 )
 
 WAITING = (
-    *(
-        Waiting("A2", name, GROUPS)
-        for name in (
-            "task-group-both-succeed",
-            "task-group-one-fails",
-            "task-group-kill-one",
-            "task-group-shutdown-executor",
-            "task-group-custom-type",
-            "task-group-health-check",
-        )
-    ),
     Waiting(
         "A4",
         "operations-reserve-create-destroy-unreserve-with-reservation-refinement",

@@ -19,6 +19,7 @@ from tepui.agent.core.actions import (
     EndAgent,
     LaunchContainer,
     PrepareSandbox,
+    ProvisionContainer,
     RunCheck,
     SendToExecutor,
     SendToMaster,
@@ -52,6 +53,7 @@ class AgentUnderTest:
     def __init__(self) -> None:
         self.agent = Agent()
         self.sandboxes: list[str] = []
+        self.provisioning: list[str] = []
         self.launching: list[str] = []
         self.running: list[str] = []
         self.checks: list[int] = []
@@ -85,6 +87,8 @@ class AgentUnderTest:
             match action:
                 case PrepareSandbox(container_id=name):
                     self.sandboxes.append(name)
+                case ProvisionContainer(container_id=name):
+                    self.provisioning.append(name)
                 case LaunchContainer(container_id=name):
                     self.launching.append(name)
                 case SignalContainer(container_id=name):
@@ -201,7 +205,11 @@ class Surroundings:
                 self.here.put(events.SandboxPrepared(name))
 
     def start(self) -> None:
-        """A container runs, or could not be started."""
+        """A container is provisioned or runs, or could not be."""
+        wanted = self._taken(self.here.provisioning)
+        if wanted is not None:
+            said = (events.ContainerProvisioned(wanted), events.LaunchFailed(wanted, "no"))
+            self.here.put(events.ContainerProgressed(wanted, "soon"), self.draw.one(said))
         name = self._taken(self.here.launching)
         if name is None:
             return

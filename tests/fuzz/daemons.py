@@ -15,9 +15,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from tepui.agent.core.invariants import check as check_agent
 from tepui.agent.daemon.main import AgentDaemon
@@ -30,6 +33,7 @@ from tepui.master.daemon.options import MasterOptions
 from tepui.wire import json, link, mesos, scheduler
 from tests.agent.containers.fake import FakeRuntime, Machine
 from tests.agent.core.cluster import executor_info, run_tasks, task_info
+from tests.agent.daemon.bound import bind
 from tests.fuzz.answers import Answered, Asked, answers_in
 from tests.fuzz.drawing import pieces
 from tests.fuzz.fuzzing import memory
@@ -129,10 +133,24 @@ class RunningMaster:
 
 
 class _Runtime(FakeRuntime):
-    """One that has nothing to end."""
+    """One that is its own launcher, and has nothing to end."""
 
     async def end(self) -> None:
         """Nothing runs."""
+
+
+class _InPlace(ThreadPoolExecutor):
+    """It has done what it is given before it returns."""
+
+    def submit(  # type: ignore[override]  # no need to say of which types
+        self, job: Callable[..., object], *given: object
+    ) -> Future[object]:
+        done: Future[object] = Future()
+        try:
+            done.set_result(job(*given))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
 
 
 class RunningAgent:
@@ -154,8 +172,12 @@ class RunningAgent:
         self._daemon = AgentDaemon(options)
         self._place = place
         runtime = _Runtime(Machine(), self._daemon.containers.exited)
-        self._daemon._runtime = runtime  # type: ignore[assignment]  # it keeps the same contract
-        self._daemon.containers.bind(runtime)
+        images = self._daemon._parts.images
+        images._executor = _InPlace(1)
+        runtimes = bind(self._daemon.containers, runtime, place, images=images)
+        self._daemon._parts = replace(
+            self._daemon._parts, launcher=runtime, runtimes=runtimes, docker=None
+        )
         self.ids: Ids = {b"@A": b"A", b"@F": b"F", b"@S": b"s", b"@O": b"ex"}
         loop.do(self._daemon.start())
         (wire,) = loop.outgoing

@@ -86,8 +86,8 @@ def test_the_first_line_of_an_answer_to_a_check_has_so_many_bytes(more_bytes: in
         url = f"http://127.0.0.1:{port}/"
         if more_bytes:
             with pytest.raises(ValueError, match="longer than limit"):
-                await probing._get_status(url)
+                await probing._get_status(url, None)
         else:
-            assert await probing._get_status(url) == 200
+            assert await probing._get_status(url, None) == 200
 
     answering([begin + fill + b"\r\n"], play)

@@ -10,7 +10,9 @@ import pytest
 from aiohttp import web
 
 from tepui.agent.fetcher import archives, fetch
-from tepui.agent.fetcher.fetch import Fetcher, FetchFailed
+from tepui.agent.fetcher import web as web_downloads
+from tepui.agent.fetcher.errors import FetchFailed
+from tepui.agent.fetcher.fetch import Fetcher
 from tepui.wire import mesos
 from tests.agent.fetcher.test_fetch import Place, tar_of, zip_of
 
@@ -79,7 +81,7 @@ def serving(play: Callable[[str, asyncio.Event], Awaitable[None]]) -> None:
 def test_a_uri_is_redirected_so_often(place: Place) -> None:
     async def play(address: str, _: asyncio.Event) -> None:
         fetcher = Fetcher(timeout_ms=20_000, bytes_max=1_000)
-        last = fetch.REDIRECTS_MAX - 1  # aiohttp counts the first request too
+        last = web_downloads.REDIRECTS_MAX - 1  # aiohttp counts the first request too
         await fetcher.fetch([URI(value=f"{address}/{last}")], str(place.sandbox), None)
         with pytest.raises(FetchFailed, match="more than 10 redirects"):
             await fetcher.fetch([URI(value=f"{address}/{last + 1}")], str(place.sandbox), None)
@@ -111,11 +113,9 @@ def test_who_fetches_while_too_many_do_waits_for_a_turn(
 
 
 @pytest.mark.real
-def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
-    monkeypatch.setattr(fetch, "STALL_MS", 1)
-
+def test_a_server_that_says_nothing_is_left(place: Place) -> None:
     async def play(address: str, _: asyncio.Event) -> None:
-        fetcher = Fetcher(timeout_ms=20_000, bytes_max=1_000)
+        fetcher = Fetcher(timeout_ms=20_000, bytes_max=1_000, stall_ms=1)
         with pytest.raises(FetchFailed, match=r"no byte for 0\.001 s"):
             await fetcher.fetch([URI(value=f"{address}/hang")], str(place.sandbox), None)
 

@@ -14,8 +14,9 @@ import pytest
 from tepui.agent.containers import messages, process
 from tepui.agent.containers.process import Pending, ProcessRuntime
 from tepui.agent.containers.starting import LauncherConfig
-from tepui.agent.launcher import client, frames, lifecycle, loop, records
+from tepui.agent.launcher import client, ending, frames, lifecycle, loop, records
 from tepui.agent.launcher.client import Client
+from tepui.agent.launcher.container import Container
 from tepui.agent.launcher.lifecycle import Lifecycle
 from tepui.agent.launcher.loop import Loop
 from tepui.agent.launcher.records import Records
@@ -98,9 +99,9 @@ def test_containers_that_run_are_counted(
     try:
         with pytest.raises(Fault, match=cause):
             living.launch(Launch(launch(directory=str(tmp_path / "nowhere"))), lambda _: None)
-        assert living.containers == {}
+        assert living.population.all == {}
     finally:
-        os.close(living._null_fd)
+        os.close(living.starter.null_fd)
 
 
 def test_faults_are_logged_up_to_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,14 +139,14 @@ class Stuck:
 def test_cgroups_that_cannot_be_removed_are_tried_again_up_to_a_count(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(lifecycle, "LINGERING_MAX", 2)
+    monkeypatch.setattr(ending, "LINGERING_MAX", 2)
     monkeypatch.setattr(Loop, "on_signal", lambda *_: None)
     living = Lifecycle(Loop(), None, Tree("t"), Records(str(tmp_path)), lambda _: None)
     try:
         for number in range(3):
-            container = lifecycle.Container(f"c{number}", "")
+            container = Container(f"c{number}", "")
             container.cgroup = Stuck()  # type: ignore[assignment]  # all that is asked of it here
-            living._release(container)
-        assert len(living.lingering) == 2
+            living.ending.release(container)
+        assert len(living.ending.lingering) == 2
     finally:
-        os.close(living._null_fd)
+        os.close(living.starter.null_fd)

@@ -12,7 +12,9 @@ from tepui.agent.core.reconfiguration import Policy
 from tepui.agent.daemon.options import AgentOptions, Recover
 from tepui.base.durations import format_duration_ms
 from tepui.base.errors import Refused
+from tepui.cli.container_flags import CONTAINERS, container_options
 from tepui.cli.daemon import AUTHENTICATION_NOTE, LOG_FLAGS
+from tepui.cli.fetcher_flags import FETCHER, fetcher_options
 from tepui.cli.flags import Flag, Group, Kind, Values
 from tepui.cli.master_flags import HOSTNAME_LOOKUP, checked_port, hostname_of, parse_domain
 
@@ -24,7 +26,6 @@ OPENING = (
     "An agent offers this machine's resources to the master and runs the tasks. It listens on "
     "this machine only, unless --ip says otherwise."
 )
-LATER = "comes in a later version: tasks run as plain processes"
 
 GROUPS = (
     Group(
@@ -172,15 +173,17 @@ GROUPS = (
             ),
         ),
     ),
+    CONTAINERS,
+    FETCHER,
     LOG_FLAGS,
     Group(
         "Accepted for scripts",
         (
-            Flag("containerizers", Kind.TEXT, None, "Kinds of containers."),
             Flag("launcher", Kind.TEXT, None, "How tasks are started; there is one way here."),
             Flag("launcher_dir", Kind.PATH, None, "Where Mesos has its helpers."),
-            Flag("image_providers", Kind.TEXT, None, "Container images.", note=LATER),
-            Flag("docker_registry", Kind.TEXT, None, "Where images are.", note=LATER),
+            Flag("image_providers", Kind.TEXT, None, "Kinds of images; there is one here."),
+            Flag("image_provisioner_backend", Kind.TEXT, None, "How layers become a root."),
+            Flag("docker", Kind.TEXT, None, "Docker's program; its socket is used."),
             Flag("systemd_enable_support", Kind.SWITCH, None, "Units for executors."),
             Flag("credential", Kind.PATH, None, "Access.", note=AUTHENTICATION_NOTE),
             Flag("acls", Kind.PATH, None, "Access.", note=AUTHENTICATION_NOTE),
@@ -238,6 +241,8 @@ def agent_options(values: Values, log_file: str | None) -> AgentOptions:
             "max_completed_executors_per_framework"
         ),
         log_file=log_file,
+        containers=container_options(values),
+        fetcher=fetcher_options(values),
         flags=values.as_text(),
     )
 

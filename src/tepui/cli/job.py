@@ -37,7 +37,7 @@ _NOT_STARTED_CODES = {
 }
 _SIGNALS = {signal.strsignal(number): number for number in signal.valid_signals()}
 
-Line = str | tuple[str, ...]  # a line for the shell, or a program and its arguments
+Line = str | tuple[str, ...]  # for the shell, or a program and its arguments; (): the image's own
 
 
 class Shape(Struct, frozen=True, kw_only=True):
@@ -51,6 +51,9 @@ class Shape(Struct, frozen=True, kw_only=True):
     uris: tuple[str, ...] = ()
     user: str | None = None
     constraints: tuple[tuple[str, str], ...] = ()  # attribute (or `hostname`) and its value
+    container: mesos.ContainerInfo | None = None
+    entrypoint: bool = False  # the words follow the entrypoint of the image
+    ports: tuple[int, ...] = ()  # of the machine, that are mapped into the container
 
 
 class Placed(Struct, frozen=True):
@@ -163,7 +166,11 @@ class Job:
         room = Room(offer)
         while self._waiting and len(tasks) < LAUNCHED_PER_CALL_MAX:
             using = room.take(
-                cpus=shape.cpus, mem_mib=shape.mem_mib, disk_mib=shape.disk_mib, gpus=shape.gpus
+                cpus=shape.cpus,
+                mem_mib=shape.mem_mib,
+                disk_mib=shape.disk_mib,
+                gpus=shape.gpus,
+                ports=shape.ports,
             )
             if using is None:
                 break
@@ -178,10 +185,14 @@ class Job:
     ) -> mesos.TaskInfo:
         shape = self.shape
         env = {INSTANCE_VARIABLE: str(piece.index), **shape.env}
-        info = command(piece.line, env=env, uris=shape.uris, user=shape.user)
-        return structs.replace(
-            command_task(piece.task_id, agent_id, piece.line, using=using), command=info
-        )
+        words = ("image",) if piece.line == () else piece.line
+        info = command(words, env=env, uris=shape.uris, user=shape.user)
+        if piece.line == () or (shape.entrypoint and not isinstance(piece.line, str)):
+            info = structs.replace(info, value=None, arguments=tuple(piece.line))
+        elif _is_docker(shape.container):  # there the arguments do not begin with the program
+            info = structs.replace(info, arguments=info.arguments[1:])
+        task = command_task(piece.task_id, agent_id, words, using=using, container=shape.container)
+        return structs.replace(task, command=info)
 
     def launch_failed(self, tasks: Iterable[mesos.TaskInfo]) -> None:
         """The offer was void: these tasks wait again."""
@@ -190,6 +201,10 @@ class Job:
             if piece.exit_code is None:
                 piece.state = piece.agent_id = None
                 self._waiting.append(piece)
+
+
+def _is_docker(container: mesos.ContainerInfo | None) -> bool:
+    return container is not None and container.type is mesos.ContainerInfo.Type.DOCKER
 
 
 def how_it_ended(status: mesos.TaskStatus) -> tuple[int, str]:

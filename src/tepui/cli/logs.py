@@ -29,7 +29,7 @@ async def print_log(
     async with open_master(master) as client:
         cluster = Cluster.of(await client.get_state())
         task = find_task(cluster, given, framework)
-        path = f"{sandbox_path(task.framework_id.value, _executor_id(task))}/{name}"
+        path = f"{sandbox_path(task.framework_id.value, executor_id_of(task))}/{name}"
         ended = asyncio.Event()
         watch: asyncio.Task[None] | None = None
         if follow and not is_terminal(task.state):
@@ -37,7 +37,7 @@ async def print_log(
         else:
             ended.set()
         try:
-            async with OperatorClient(_address(cluster, task), media=Media.PROTOBUF) as agent:
+            async with OperatorClient(agent_address(cluster, task), media=Media.PROTOBUF) as agent:
                 if not follow:
                     await _check_there(agent, path, task.task_id.value, name)
                 async for piece in agent.follow_file(path, ended=ended, poll_ms=POLL_MS):
@@ -82,7 +82,8 @@ async def _check_there(agent: OperatorClient, path: str, task_id: str, name: str
         ) from None
 
 
-def _address(cluster: Cluster, task: mesos.Task) -> str:
+def agent_address(cluster: Cluster, task: mesos.Task) -> str:
+    """host:port of the agent of the task."""
     for agent in cluster.agents:
         if agent.agent_info.id == task.agent_id:
             return address_of(agent)
@@ -91,5 +92,6 @@ def _address(cluster: Cluster, task: mesos.Task) -> str:
     )
 
 
-def _executor_id(task: mesos.Task) -> str:
+def executor_id_of(task: mesos.Task) -> str:
+    """Of a command task it is its own."""
     return task.executor_id.value if task.executor_id else task.task_id.value

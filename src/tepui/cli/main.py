@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "Run a command on the cluster and show its output.",
     "task": "List, show, kill tasks; read their logs.",
     "node": "List and show the machines.",
+    "image": "Pull, list, remove and push container images.",
     "framework": "List, show and end frameworks.",
     "explain": "Say why something does not run.",
     "simulate": "Say what a cluster would do with a workload.",

@@ -30,6 +30,13 @@ COMMANDS_MAX = 100_000  # lines of a --file
 )
 @click.option("--env", metavar="K=V", multiple=True, help="Set a variable of its environment.")
 @click.option("--uri", metavar="U", multiple=True, help="Fetch this into the sandbox before.")
+@click.option("--image", metavar="NAME", help="Run in a container of this image.")
+@click.option("--entrypoint", is_flag=True, help="The words go to the image's own program.")
+@click.option("--pull", is_flag=True, help="Ask the registry for the image again.")
+@click.option("--docker", is_flag=True, help="Leave the container to Docker Engine.")
+@click.option("--volume", metavar="HOST:PATH[:ro]", multiple=True, help="Mount it there.")
+@click.option("--network", metavar="NAME", multiple=True, help="Join this network.")
+@click.option("--publish", metavar="HOST:PORT", multiple=True, help="Map a port of the machine.")
 @click.option("--name", help="Of the framework, and in the tasks' ids.  [default: the program's]")
 @click.option("--user", help="Run as this user.  [default: you]")
 @click.option("--role", default="*", show_default=True, help="Use the resources of this role.")
@@ -58,6 +65,13 @@ def command(
     instances: int,
     env: tuple[str, ...],
     uri: tuple[str, ...],
+    image: str | None,
+    entrypoint: bool,
+    pull: bool,
+    docker: bool,
+    volume: tuple[str, ...],
+    network: tuple[str, ...],
+    publish: tuple[str, ...],
     name: str | None,
     user: str | None,
     role: str,
@@ -73,13 +87,14 @@ def command(
     One word is a line for the shell ('date | wc'); several are a program and its arguments. The
     output of one task is shown as it comes, that of several as each task ends. The exit code is
     the command's, 128+N for signal N, 124 after the timeout, 125 when it could not be run; of
-    several tasks the largest. Each task finds its number, from 1, in $TEPUI_INSTANCE.
+    several tasks the largest. With --image and no command the image's own is run. Each task finds its number, from 1, in $TEPUI_INSTANCE.
     """
     from tepui.cli.connect import no_master
     from tepui.cli.job import EXIT_NOT_RUN, Job, Line, Shape
     from tepui.cli.runner import RunOptions, run_job
     from tepui.cli.show import show_for
     from tepui.sdk import SdkError, Unreachable
+    from tepui.sdk.containers import container
 
     lines: list[Line]
     if commands_file is not None:
@@ -88,10 +103,11 @@ def command(
         lines = list(read_commands(commands_file))
         title = name or commands_file.stem or "commands"
     else:
-        if not command:
-            raise click.UsageError("give a command, after '--', or --file")
-        lines = [command[0] if len(command) == 1 else command] * instances
-        title = name or default_name(command[0])
+        if not command and image is None:
+            raise click.UsageError("give a command, after '--', or --file, or an --image")
+        is_line = len(command) == 1 and not entrypoint
+        lines = [command[0] if is_line else command] * instances
+        title = name or default_name(command[0] if command else f"{image}".rpartition("/")[2])
     shape = Shape(
         cpus=cpus,
         mem_mib=mem,
@@ -101,6 +117,11 @@ def command(
         uris=uri,
         user=user,
         constraints=tuple(_pair("--constraint", text) for text in constraint),
+        container=container(
+            image, volumes=volume, networks=network, publish=publish, docker=docker, pull=pull
+        ),
+        entrypoint=entrypoint,
+        ports=tuple(int(text.partition(":")[0]) for text in publish),
     )
     job = Job(f"{title}-{secrets.token_hex(3)}", shape, lines)
     options = RunOptions(

@@ -137,8 +137,11 @@ class Runner:
         if event.offers is not None:
             await self._use(client, event.offers.offers)
         if event.update is not None:
-            piece = self._job.updated(event.update.status)
-            if piece is not None:
+            status = event.update.status
+            piece = self._job.updated(status)
+            if piece is not None and status.state is mesos.TaskState.TASK_STAGING:
+                self._show.say(status.message or "")  # e.g. how far the pull of its image is
+            elif piece is not None:
                 self._updated(client, piece)
         self._show.progressed(self._job)
 

@@ -1,4 +1,4 @@
-"""`tepui task`: the tasks of the cluster and their logs."""
+"""`tepui task`: the tasks of the cluster, their logs, and ways into them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ framework_option = click.option("--framework", metavar="ID", help="Of this frame
 
 @click.group("task")
 def command() -> None:
-    """List, show, kill tasks; read their logs."""
+    """List, show, kill tasks; read their logs; go into them."""
 
 
 @command.command("ls")
@@ -155,3 +155,95 @@ def kill(*, tasks: tuple[str, ...], framework: str | None, master: str, as_json:
     else:
         for one in found:
             click.echo(f"killing {one.task_id.value}")
+
+
+@command.command("exec", context_settings={"ignore_unknown_options": True})
+@click.option("-i", "--interactive", is_flag=True, help="Send what is typed here.")
+@click.option("-t", "--tty", "terminal", is_flag=True, help="On a terminal of its own.")
+@framework_option
+@master_option
+@click.argument("task")
+@click.argument("arguments", metavar="CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(
+    *,
+    task: str,
+    arguments: tuple[str, ...],
+    interactive: bool,
+    terminal: bool,
+    framework: str | None,
+    master: str,
+) -> int:
+    """Run a command in the container of a task; ends with its exit code."""
+    from tepui.cli.exec import execute
+    from tepui.cli.inside import find_inside
+
+    inside = find_inside(master, task, framework)
+    command = arguments[1:] if arguments[0] == "--" and len(arguments) > 1 else arguments
+    return asyncio.run(execute(inside, command, interactive=interactive, terminal=terminal))
+
+
+@command.command("attach")
+@click.option("--no-stdin", is_flag=True, help="Only look on.")
+@framework_option
+@master_option
+@click.argument("task")
+def attach_(*, task: str, no_stdin: bool, framework: str | None, master: str) -> int:
+    """Be at the terminal of a task that has one; Ctrl-P Ctrl-Q leaves it."""
+    from tepui.cli.exec import attach
+    from tepui.cli.inside import find_inside
+
+    return asyncio.run(attach(find_inside(master, task, framework), interactive=not no_stdin))
+
+
+@command.command("top")
+@click.option("--once", is_flag=True, help="Print the table one time.")
+@click.option("--interval", "interval_s", default=2.0, show_default=True, metavar="SECONDS")
+@framework_option
+@master_option
+@json_option
+@click.argument("task")
+def top(
+    *, task: str, once: bool, interval_s: float, framework: str | None, master: str, as_json: bool
+) -> None:
+    """Show the processes of a task and what they use."""
+    from tepui.cli.inside import find_inside
+    from tepui.cli.top import show_top
+
+    inside = find_inside(master, task, framework)
+    asyncio.run(show_top(inside, once=once, interval_s=max(0.1, interval_s), as_json=as_json))
+
+
+@command.command("cp")
+@framework_option
+@master_option
+@click.argument("source")
+@click.argument("target")
+def cp(*, source: str, target: str, framework: str | None, master: str) -> None:
+    """Copy files out of a task (TASK:PATH LOCAL) or into it (LOCAL TASK:PATH)."""
+    from tepui.cli.copy import copy_in, copy_out
+    from tepui.cli.inside import find_inside
+
+    from_task, is_out, from_path = source.partition(":")
+    to_task, is_in, to_path = target.partition(":")
+    if bool(is_out) == bool(is_in):
+        raise click.UsageError("one of the two is TASK:PATH, the other a local path")
+    if is_out:
+        inside = find_inside(master, from_task, framework)
+        asyncio.run(copy_out(inside, from_path, target))
+    else:
+        inside = find_inside(master, to_task, framework)
+        asyncio.run(copy_in(inside, source, to_path))
+
+
+@command.command("port-forward")
+@framework_option
+@master_option
+@click.argument("task")
+@click.argument("ports", metavar="[LOCAL:]REMOTE...", nargs=-1, required=True)
+def port_forward(*, task: str, ports: tuple[str, ...], framework: str | None, master: str) -> None:
+    """Have local ports lead to ports of a task, until interrupted."""
+    from tepui.cli.inside import find_inside, ports_of
+    from tepui.cli.port_forward import forward
+
+    wanted = [ports_of(one) for one in ports]
+    asyncio.run(forward(find_inside(master, task, framework), wanted))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tepui.base.errors import Refused
 from tepui.resources import Ranges, Resources
@@ -215,9 +215,9 @@ class Room:
         mem_mib: float = 0,
         disk_mib: float = 0,
         gpus: float = 0,
-        ports: int = 0,
+        ports: int | Collection[int] = 0,
     ) -> tuple[mesos.Resource, ...] | None:
-        """Resources of these amounts and number of ports, reserved ones first, for one task.
+        """Resources of these amounts, reserved ones first, for one task; so many ports, or just these.
 
         They are no longer left. None when there is not enough: then nothing has changed.
         """
@@ -247,11 +247,19 @@ class Room:
                 wanted_milli -= taken[kind]
         return None if wanted_milli > 0 else Resources.of_entries(taken)
 
-    def _of_ports(self, wanted: int) -> Resources | None:
+    def _of_ports(self, ports: int | Collection[int]) -> Resources | None:
         taken: dict[Kind, Ranges] = {}
+        wanted = ports if isinstance(ports, int) else len(set(ports))
         for kind in self._usable("ports"):
             have = self.left.amount(kind)
-            if isinstance(have, Ranges) and wanted > 0:
+            if not isinstance(have, Ranges):
+                continue
+            if not isinstance(ports, int):
+                found = [port for port in sorted(set(ports)) if port in have]
+                if found:
+                    taken[kind] = Ranges.of((port, port) for port in found)
+                    wanted -= len(found)
+            elif wanted > 0:
                 taken[kind] = Ranges.of((port, port) for port in have.take(wanted))
                 wanted -= taken[kind].count()
         return None if wanted > 0 else Resources.of_entries(taken)

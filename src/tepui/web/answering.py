@@ -12,7 +12,7 @@ from tepui.base.errors import Refused
 from tepui.base.loop import Overloaded
 from tepui.web.decoding import NotUnzipped, unzipped
 from tepui.web.files import FileError
-from tepui.web.http import Answer, Request, Response, Streaming, TooManyFields, text
+from tepui.web.http import Answer, Request, Response, Streaming, Switching, TooManyFields, text
 from tepui.web.reader import TOO_LARGE
 from tepui.web.routes import Route
 from tepui.wire.errors import Malformed
@@ -46,7 +46,7 @@ async def _answer_unzipped(request: Request, route: Route) -> Answer:
     if body is None:
         return TOO_LARGE
     said = route.handler(msgspec.structs.replace(request, body=body))
-    return said if isinstance(said, Response | Streaming) else await said
+    return said if isinstance(said, Response | Streaming | Switching) else await said
 
 
 def failed(error: BaseException) -> Response:

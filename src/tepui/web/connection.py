@@ -12,9 +12,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
 from tepui.web.filed import FileWriter, SharedFile
-from tepui.web.http import ACCEPTED, Answer, Filed, Request, Response, Streaming, text
+from tepui.web.http import ACCEPTED, Answer, Filed, Request, Response, Streaming, Switching, text
 from tepui.web.reader import NotServed, RequestReader
 from tepui.web.requests import Later
+from tepui.web.upload import Upload
 
 if TYPE_CHECKING:
     from tepui.web.site import Site
@@ -79,6 +80,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client that sends no more may still read: whatever it asked is answered."""
         self._is_last = True
+        self._read_upload()
         if self._stream is not None:
             self._stream.end()  # a client that does not read either would keep it open for ever
         is_unanswered = self._busy is not None or self._reader.is_ahead
@@ -87,12 +89,16 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than it asks."""
         self._is_writable = False
+        if self._stream is not None:
+            self._stream.pause()
 
     def resume_writing(self) -> None:
         """The client has read what was sent."""
         self._is_writable = True
         if self._file is not None:
             self._file.resume()
+        elif self._stream is not None:
+            self._stream.resume()
         self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -168,6 +174,7 @@ class Connection(asyncio.Protocol):
         self._pause_or_resume()
 
     def _advance(self) -> None:
+        self._read_upload()
         while self._busy is None and self._is_writable and self.is_open:
             if self._at < len(self._unread) or self._reader.is_ahead:
                 self._read()
@@ -195,7 +202,22 @@ class Connection(asyncio.Protocol):
             self._upgrade(request, self._unread[self._at :])
         else:
             self._busy = request
+            if request.upload is not None:
+                self._take_upload(request.upload)
             self._site.in_turn(self, request)
+
+    def _take_upload(self, upload: Upload) -> None:
+        """Its body is read while the request is being answered."""
+        upload.on_room = self._go_on
+        if self._reader.awaits_continue:
+            self._reader.awaits_continue = False
+            self._transport.write(_CONTINUE)
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _read_upload(self) -> None:
+        """Read on in the body of the request that is being answered, if it is handled as it comes."""
+        if self._busy is not None and self._busy.upload is not None:
+            self._at = self._reader.read_on(self._unread, self._at, is_last=self._is_last)
 
     def _pause_or_resume(self) -> None:
         """While something waits to be read here, nothing is read from the socket."""
@@ -227,10 +249,12 @@ class Connection(asyncio.Protocol):
 
     def _upgrade(self, request: Request, behind: bytes) -> None:
         """Hand the connection over to the protocol that the request asks for."""
+        name = request.headers["upgrade"].lower()
+        self._switch(self._site.upgrades[name](request.headers), name, behind)
+
+    def _switch(self, protocol: asyncio.Protocol, name: str, behind: bytes) -> None:
         was_paused = bool(self._held_bytes)
         self._leave()
-        name = request.headers["upgrade"].lower()
-        protocol = self._site.upgrades[name](request.headers)
         head = f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {name}\r\n\r\n"
         self._transport.write(head.encode())
         self._transport.set_protocol(protocol)
@@ -249,7 +273,7 @@ class Connection(asyncio.Protocol):
 
     def reply(self, answer: Answer | Awaitable[Answer]) -> None:
         """Answer the request that is under way."""
-        if isinstance(answer, Response | Streaming):
+        if isinstance(answer, Response | Streaming | Switching):
             self._write_or_abort(answer)
         elif isinstance(answer, Later):
             answer.then(self._came)
@@ -269,6 +293,8 @@ class Connection(asyncio.Protocol):
                 asyncio.get_running_loop().call_exception_handler(fault)
         elif isinstance(answer, Streaming):
             answer.stream.client_left()  # else it would collect events for nobody
+        elif isinstance(answer, Switching):
+            answer.protocol.connection_lost(None)
 
     def _write_or_abort(self, answer: Answer) -> None:
         try:
@@ -283,7 +309,10 @@ class Connection(asyncio.Protocol):
         if isinstance(answer, Streaming):
             self._begin_stream(answer)
             return
-        keeps_alive = request.keeps_alive
+        if isinstance(answer, Switching):
+            self._switch(answer.protocol, answer.name, self._unread[self._at :])
+            return
+        keeps_alive = request.keeps_alive and _is_read(request)
         if answer is ACCEPTED and keeps_alive:
             self._transport.write(self._site.accepted)
         else:
@@ -298,7 +327,10 @@ class Connection(asyncio.Protocol):
     def _written(self, request: Request) -> None:
         self._busy = None
         self._file = None
-        if not request.keeps_alive:
+        if not _is_read(request):
+            self._is_dropping = True
+            self._end()
+        elif not request.keeps_alive:
             self._end()
         else:
             self._site.rested(self)
@@ -363,6 +395,11 @@ class Connection(asyncio.Protocol):
         self._transport.write_eof()
         self._transport.resume_reading()
         asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
+
+
+def _is_read(request: Request) -> bool:
+    """Nothing of the request is still to come."""
+    return request.upload is None or request.upload.is_whole
 
 
 def head_of(answer: Response, date: str, *, keeps_alive: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from tepui.web.filed import SharedFile
 from tepui.web.stream import RecordStream
+from tepui.web.upload import Upload
 
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024  # a request's body; 413 above
 FORM_BYTES_MAX: Final = 1024 * 1024  # a body that is a form; 400 above
@@ -25,7 +27,7 @@ class TooManyFields(ValueError):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One request, its body read whole.
+    """One request, its body read whole, or coming in as `upload` on routes that ask for that.
 
     `path` has no trailing slash; `rest` is what follows the route that matched.
     """
@@ -40,6 +42,7 @@ class Request(msgspec.Struct, frozen=True):
     keeps_alive: bool = True  # further requests may follow on its connection
     is_upgrade: bool = False  # the connection is to be handed over to another protocol
     principal: str | None = None
+    upload: Upload | None = None
 
     @property
     def query(self) -> dict[str, str]:
@@ -91,7 +94,17 @@ class Streaming(msgspec.Struct, frozen=True):
     first: Filed | None = None
 
 
-Answer = Response | Streaming
+class Switching(msgspec.Struct, frozen=True):
+    """The connection is handed over to another protocol, of this name: it was asked for.
+
+    If the client has left by then, `protocol` is told that its connection is lost, and of none before.
+    """
+
+    protocol: asyncio.Protocol
+    name: str
+
+
+Answer = Response | Streaming | Switching
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
 

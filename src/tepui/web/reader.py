@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,7 @@ import httptools
 from msgspec import structs
 
 from tepui.web.http import BODY_BYTES_MAX, Request, Response, text
+from tepui.web.upload import LEFT, Upload
 
 HEADERS_BYTES_MAX: Final = 64 * 1024  # the request line and all header lines
 HELD_BYTES_MAX: Final = 512 * 1024 * 1024  # bodies and parts of requests, of all together
@@ -32,6 +34,7 @@ HEADERS_TOO_LARGE: Final = text(400, f"The headers are larger than {HEADERS_BYTE
 _HEAD_END: Final = b"\r\n\r\n"
 _AT_ONCE_BYTES: Final = 4 * 1024
 _CHUNKED_FEED_BYTES: Final = 4 * 1024  # nobody knows where a chunked body ends before it is parsed
+_UPLOAD_FEED_BYTES: Final = 32 * 1024
 _TARGETS_MAX: Final = 1_024  # that are remembered
 _KNOWN_BYTES_MAX: Final = 256
 _KNOWN_HEAD_BYTES_MAX: Final = 1024
@@ -89,8 +92,17 @@ class _Known(NamedTuple):
 class RequestReader:
     """The reading side of one connection."""
 
-    def __init__(self, server: str, held: Held, upgrades: frozenset[str]) -> None:
-        """`server` is the host and port of our side; `upgrades` are the protocols it has."""
+    def __init__(
+        self,
+        server: str,
+        held: Held,
+        upgrades: frozenset[str],
+        takes_upload: Callable[[str, Mapping[str, str]], bool] = lambda path, headers: False,
+    ) -> None:
+        """`server` is the host and port of our side; `upgrades` are the protocols it has.
+
+        `takes_upload` says of path and headers whether the body is to be handled as it comes.
+        """
         self.begun_s: float | None = None  # when a request began that is not whole yet
         self.now_s = 0.0
         self.awaits_continue = False  # the client waits for 100 before it sends the body
@@ -98,6 +110,8 @@ class RequestReader:
         self._server = server
         self._held = held
         self._upgrades = upgrades
+        self._takes_upload = takes_upload
+        self._upload: Upload | None = None  # the body that is being read, if it is one
         self._parser = httptools.HttpRequestParser(self)
         self._whole: deque[Request] = deque()
         self._refusal: Response | None = None  # why the parser was stopped
@@ -149,6 +163,26 @@ class RequestReader:
             raise NotServed(self._refusal)
         return None, at
 
+    def read_on(self, data: bytes, at: int, *, is_last: bool) -> int:
+        """Read the body of an upload, until it is whole or enough waits; where that ends.
+
+        `is_last`: no more data will come.
+        """
+        upload = self._upload
+        while upload is not None and not upload.is_over and not upload.is_full and at < len(data):
+            piece = data[at : at + min(_UPLOAD_FEED_BYTES, self._rest_bytes or _UPLOAD_FEED_BYTES)]
+            self._head_bytes += len(piece)
+            try:
+                at += self._feed(piece)
+            except httptools.HttpParserError:
+                at += len(piece)
+                self._failed()
+            if self._head_bytes > HEADERS_BYTES_MAX or self._refusal is not None:
+                upload.fail("the body is not as HTTP has it")
+        if upload is not None and is_last and at >= len(data):
+            upload.fail(LEFT)
+        return at
+
     @property
     def is_ahead(self) -> bool:
         """There is something to read without more data: what was parsed at once held several.
@@ -161,13 +195,20 @@ class RequestReader:
         """Remember the head of the request if `data` is that request and nothing else."""
         head_bytes = data.find(_HEAD_END) + len(_HEAD_END)
         is_alone = head_bytes + len(request.body) == len(data)
-        is_plain = self._rest_bytes is not None and request.keeps_alive and not request.is_upgrade
+        is_plain = (
+            self._rest_bytes is not None
+            and request.upload is None
+            and request.keeps_alive
+            and not request.is_upgrade
+        )
         if is_alone and is_plain and head_bytes <= _KNOWN_HEAD_BYTES_MAX:
             bare = structs.replace(request, body=b"")
             self._known = _Known(data[:head_bytes], len(data), bare)
 
     def forget(self) -> None:
         """No further request is answered: nothing is held any more."""
+        if self._upload is not None:
+            self._upload.fail(LEFT)
         self.begun_s = self._refusal = None
         self.awaits_continue = False
         self._whole.clear()
@@ -247,16 +288,24 @@ class RequestReader:
             self._rest_bytes = None
         else:
             self._rest_bytes = int(headers.get("content-length") or 0)  # llhttp has checked it
-            if self._rest_bytes > BODY_BYTES_MAX:
-                self._stop(TOO_LARGE)
         self._head_bytes = 0
         self._in_body = self._rest_bytes != 0
+        if self._in_body and self._takes_upload(target_of(self._url)[0], headers):
+            self._upload = Upload()
+            self._whole.append(self._request(self._upload))
+        elif (self._rest_bytes or 0) > BODY_BYTES_MAX:
+            self._stop(TOO_LARGE)
         if self._in_body and "expect" in headers:
             is_known = headers["expect"].lower() == "100-continue"
             self.awaits_continue = is_known and self._parser.get_http_version() != "1.0"
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0  # between pieces of a body, and behind it, as much as in a head
+        if self._upload is not None:
+            self._upload.feed(body)
+            if self._rest_bytes is not None:
+                self._rest_bytes -= len(body)
+            return
         if not self._held.add(len(body), len(self._body)):
             self._stop(TOO_MANY_BODIES)
         if not self._body:
@@ -271,26 +320,32 @@ class RequestReader:
             self._stop(TOO_LARGE)
 
     def on_message_complete(self) -> None:
-        parser = self._parser
-        path, query_text = target_of(self._url)
-        self._whole.append(
-            Request(
-                method=parser.get_method().decode("ascii"),
-                path=path,
-                headers=self._headers,
-                query_text=query_text,
-                body=bytes(self._body),
-                server=self._server,
-                keeps_alive=parser.should_keep_alive(),
-                is_upgrade=parser.should_upgrade()
-                and self._headers.get("upgrade", "").lower() in self._upgrades,
-            )
-        )
+        if self._upload is not None:
+            self._upload.end()
+            self._upload = None
+        else:
+            self._whole.append(self._request(None))
         self._drop_body()
         self._head_bytes = 0
         self._in_body = self.awaits_continue = False
         self.is_head = False
         self.begun_s = None
+
+    def _request(self, upload: Upload | None) -> Request:
+        parser = self._parser
+        path, query_text = target_of(self._url)
+        return Request(
+            method=parser.get_method().decode("ascii"),
+            path=path,
+            headers=self._headers,
+            query_text=query_text,
+            body=bytes(self._body),
+            server=self._server,
+            keeps_alive=parser.should_keep_alive(),
+            is_upgrade=parser.should_upgrade()
+            and self._headers.get("upgrade", "").lower() in self._upgrades,
+            upload=upload,
+        )
 
     def _drop_body(self) -> None:
         self._held.drop(len(self._body))

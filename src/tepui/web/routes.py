@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from tepui.web.http import Handler, Request
 
 Lane = Callable[[Request], str]
+TakesUpload = Callable[[Mapping[str, str]], bool]  # of a request with these headers
 
 _SUFFIX: Final = ".json"  # of the names of Mesos before 0.20
 
@@ -19,6 +20,7 @@ class Route(Struct, frozen=True):
 
     handler: Handler
     lane: Lane | None = None
+    takes_upload: TakesUpload | None = None  # handled while their bodies come in
 
 
 class Routes:
@@ -27,6 +29,7 @@ class Routes:
     def __init__(self, prefixes: tuple[str, ...] = ()) -> None:
         self._routes: dict[str, Route] = {}
         self._prefixes = prefixes  # e.g. "/master", which may stand before every route
+        self._has_uploads = False
         self._chars_max = 0  # of a path that is a route
 
     @property
@@ -34,10 +37,17 @@ class Routes:
         """All paths that are served, without prefixes."""
         return tuple(self._routes)
 
-    def add(self, path: str, handler: Handler, lane: Lane | None = None) -> None:
+    def add(
+        self,
+        path: str,
+        handler: Handler,
+        lane: Lane | None = None,
+        takes_upload: TakesUpload | None = None,
+    ) -> None:
         """Serve `path` (`""` is the root) and what lies below it."""
         assert path not in self._routes, path
-        self._routes[path] = Route(handler, lane)
+        self._routes[path] = Route(handler, lane, takes_upload)
+        self._has_uploads = self._has_uploads or takes_upload is not None
         self._chars_max = max(self._chars_max, len(path) + len(_SUFFIX))
 
     def find(self, path: str) -> tuple[Route, str] | None:
@@ -55,6 +65,14 @@ class Routes:
                 if below is not None:
                     return below
         return found
+
+    def takes_upload(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a request is to be handled while its body comes in."""
+        if not self._has_uploads:
+            return False
+        found = self.find(path)
+        takes = None if found is None else found[0].takes_upload
+        return takes is not None and takes(headers)
 
     def _longest(self, path: str) -> tuple[Route, str] | None:
         head = path

@@ -104,7 +104,12 @@ class Site:
 
     def reader(self, server: str) -> RequestReader:
         """What reads a new connection; `server` is the host and port of our side."""
-        reader = RequestReader(server, self.held, frozenset(self.upgrades))
+        reader = RequestReader(
+            server,
+            self.held,
+            frozenset(self.upgrades),
+            lambda *head: self._routes.takes_upload(*head),
+        )
         reader.now_s = self.now_s
         return reader
 

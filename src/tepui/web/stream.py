@@ -68,11 +68,20 @@ class RecordStream:
                 self._pending.append(_chunk(self._overflow_record))
             self.end()
             return
-        self._pending.append(_chunk(record))
-        self._pending_bytes += len(record)
+        self._append(record)
         if begins:
             self._flush_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def pause(self) -> None:
+        """The client reads more slowly than is written; here that is of no interest."""
+
+    def resume(self) -> None:
+        """The client has read what was written."""
+
+    def _append(self, record: bytes) -> None:
+        self._pending.append(_chunk(record))
+        self._pending_bytes += len(record)
 
     def _is_full(self, unread: int, record: bytes) -> bool:
         whole = unread + self._pending_bytes + len(record)

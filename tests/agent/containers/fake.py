@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from tepui.agent.containers.runtime import OnExit
-from tepui.agent.containers.spec import Capabilities, ContainerSpec, Exited, Found, Started, Usage
+from tepui.agent.containers.spec import (
+    Capabilities,
+    ContainerSpec,
+    Exited,
+    Found,
+    Started,
+    Stdio,
+    Usage,
+)
 from tepui.base.errors import HostError
 
 FIRST_PID = 1000
@@ -42,20 +52,29 @@ class FakeRuntime:
             for name, one in machine.started.items()
         ]
 
-    async def launch(self, spec: ContainerSpec) -> Started:
-        """Start a container."""
+    async def launch(self, spec: ContainerSpec, stdio: Stdio | None = None) -> Started:
+        """Start a container; nothing is ever read from its streams or written to them."""
         machine, name = self.machine, spec.container_id
         if name in machine.started:
             raise HostError("launch", f"'{name}'", "there is a container of this id")
         if spec.parent is not None:
             self._living(spec.parent)
         if machine.fail_launch:
-            raise HostError("start", f"'{spec.argv[0]}'", machine.fail_launch)
+            raise HostError("start", f"'{spec.program}'", machine.fail_launch)
         machine.pids += 1
         started = Started(name, machine.pids, START_TIME)
         machine.started[name] = started
         machine.specs[name] = spec
         return started
+
+    async def terminal(self, container_id: str) -> int:
+        """Return a side of a terminal on whose other side is nobody."""
+        self._living(container_id)
+        if self.machine.specs[container_id].tty is None:
+            raise HostError("find the terminal of", f"'{container_id}'", "it has none")
+        master_fd, program_fd = pty.openpty()
+        os.close(program_fd)
+        return master_fd
 
     async def signal(self, container_id: str, signum: int) -> None:
         """Send a signal; SIGTERM and SIGKILL end a container, others are only noted."""
@@ -71,7 +90,15 @@ class FakeRuntime:
         self._known(container_id)
         self.finish(container_id, signal.SIGKILL)
 
-    async def update(self, container_id: str, cpus_milli: int, mem_bytes: int) -> tuple[str, ...]:
+    async def update(
+        self,
+        container_id: str,
+        cpus_milli: int,
+        mem_bytes: int,
+        *,
+        cpus_limit_milli: int = 0,
+        mem_soft_bytes: int = 0,
+    ) -> tuple[str, ...]:
         """Set new limits."""
         self._living(container_id)
         spec = self.machine.specs[container_id]

@@ -13,6 +13,7 @@ from pathlib import Path
 from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.spec import ContainerSpec, Exited, Rlimit, Started
 from tepui.agent.containers.starting import LauncherConfig
+from tepui.agent.launcher.tree import MARK
 
 DEADLINE_S = 30.0
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -140,10 +141,34 @@ def ended(pid: int) -> bool:
     return stat.rpartition(") ")[2].startswith("Z")
 
 
+def digest_of(runtime_directory: Path) -> str:
+    """Return what the cgroups and marks of the agent of this directory have in their names."""
+    return hashlib.sha1(os.fsencode(runtime_directory.resolve())).hexdigest()[:12]
+
+
 def cgroups_of(runtime_directory: Path) -> list[str]:
     """Return the cgroups that belong to the agent of this directory."""
-    digest = hashlib.sha1(os.fsencode(runtime_directory.resolve())).hexdigest()[:12]
-    return [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/tepui/{digest}")]
+    digest = digest_of(runtime_directory)
+    found = [*Path("/sys/fs/cgroup").glob(f"*/tepui/{digest}")]
+    return [str(path) for path in (*found, *Path("/sys/fs/cgroup/tepui").glob(digest))]
+
+
+def traces_of(one: Host) -> list[str]:
+    """Return what this machine has of the host's containers: mounts, cgroups, processes, files."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    found = [line for line in mounts if str(one.directory) in line]
+    found += cgroups_of(one.runtime_directory)
+    mark = f"{MARK}=tepui-{digest_of(one.runtime_directory)}/".encode()
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (place / "environ").read_bytes():
+                found.append(f"process {place.name}")
+        except OSError:
+            continue  # it has ended
+    for name in ("bundles", "oci"):
+        place = one.runtime_directory / name
+        found += [str(path) for path in (place.iterdir() if place.exists() else ())]
+    return found
 
 
 @asynccontextmanager
@@ -160,6 +185,6 @@ async def host(
             await one.runtime.end()
     wait_gone(one.runtime.launcher_pid)
     assert not (one.runtime_directory / "launcher.sock").exists()
-    assert cgroups_of(one.runtime_directory) == []
+    assert traces_of(one) == []
     log = (one.runtime_directory / "launcher.log").read_text()
     assert log == "", log

@@ -17,12 +17,14 @@ from tepui.agent.containers.spec import ContainerSpec, Exited
 from tepui.base.errors import HostError
 from tests.agent.containers.fake import FakeRuntime, Machine
 from tests.agent.containers.host import Exits, Host, host
+from tests.agent.containers.oci_host import OciHost, needs_oci, oci_host
 
 
 class World(Protocol):
     """A machine with a runtime on it, whose containers end when told."""
 
     exits: Exits
+    terminated: int  # the wait status of a container that got SIGTERM
 
     @property
     def runtime(self) -> Runtime: ...
@@ -40,6 +42,7 @@ class World(Protocol):
 
 class FakeWorld:
     def __init__(self, directory: Path) -> None:
+        self.terminated = int(signal.SIGTERM)
         self.directory = directory
         self.machine = Machine()
         self.exits = Exits()
@@ -73,6 +76,7 @@ class FakeWorld:
 
 class RealWorld:
     def __init__(self, one: Host) -> None:
+        self.terminated = int(signal.SIGTERM)
         self.host = one
         self.exits = one.exits
         self.pids: dict[str, int] = {}
@@ -127,10 +131,41 @@ async def real_world(directory: Path) -> AsyncIterator[World]:
             world.close()
 
 
+class OciWorld(RealWorld):
+    """Containers with a root and namespaces of their own."""
+
+    def __init__(self, one: OciHost) -> None:
+        super().__init__(one)
+        self.terminated = 9 << 8
+        self.oci_host = one
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.oci_host.oci
+
+    def spec(self, container_id: str, parent: str | None = None) -> ContainerSpec:
+        if container_id not in self.fifos:
+            self.fifos[container_id] = self.host.fifo(container_id, "go")
+        # The first process of a pid namespace gets only the signals that it handles.
+        script = "trap 'exit 9' TERM; read code <go; exit $code"
+        return self.oci_host.contained(container_id, "/bin/sh", "-c", script, parent=parent)
+
+
+@asynccontextmanager
+async def oci_world(directory: Path) -> AsyncIterator[World]:
+    async with oci_host(directory) as one:
+        world = OciWorld(one)
+        try:
+            yield world
+        finally:
+            world.close()
+
+
 MakeWorld = Callable[[Path], AbstractAsyncContextManager[World]]
 RUNTIMES = [
     pytest.param(fake_world, id="fake"),
     pytest.param(real_world, id="process", marks=pytest.mark.real),
+    pytest.param(oci_world, id="oci", marks=[pytest.mark.real, needs_oci]),
 ]
 
 
@@ -167,13 +202,13 @@ def test_destroyed_container_ends_by_sigkill_and_may_be_destroyed_again(
 
 @pytest.mark.parametrize("make", RUNTIMES)
 def test_signal_reaches_a_running_container(make: MakeWorld, tmp_path: Path) -> None:
-    async def run() -> Exited:
+    async def run() -> None:
         async with make(tmp_path) as world:
             await world.runtime.launch(world.spec("a"))
             await world.runtime.signal("a", signal.SIGTERM)
-            return await world.exits.of("a")
+            assert (await world.exits.of("a")).wait_status == world.terminated
 
-    assert os.WTERMSIG(asyncio.run(run()).wait_status) == signal.SIGTERM
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("make", RUNTIMES)

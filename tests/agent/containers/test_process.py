@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from tepui.agent.containers import process
 from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.spec import ContainerSpec, Exited
 from tepui.agent.containers.users import ids_of
+from tepui.agent.launcher import frames
 from tepui.base.errors import HostError
 from tests.agent.containers.host import Host, cgroups_of, ended, host, line_from, wait_gone
 
@@ -596,3 +599,35 @@ def test_long_runtime_directory_is_no_obstacle(tmp_path: Path) -> None:
             assert (await one.ran(one.spec("a", "true"))).wait_status == 0
 
     asyncio.run(run())
+
+
+# A launcher that an older agent has started
+
+
+def test_a_launcher_of_an_older_version_is_not_asked_for_what_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        async with host(tmp_path) as one:
+            await one.shell("busy", "exec sleep 60")
+            monkeypatch.setattr(process, "REVISION", frames.REVISION + 1)
+            with pytest.raises(HostError, match="of an older version, which runs processes only"):
+                await one.runtime.launch(replace(one.spec("group"), program="", argv=()))
+            assert (await one.ran(one.spec("plain", "true"))).wait_status == 0
+
+    asyncio.run(play())
+
+
+def test_a_launcher_of_an_older_version_without_containers_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        async with host(tmp_path) as one:
+            before = one.runtime.launcher_pid
+            monkeypatch.setattr(process, "REVISION", frames.REVISION + 1)
+            await one.runtime.close()
+            await one.next_agent().recover()
+            assert one.runtime.launcher_pid != before
+            wait_gone(before)
+
+    asyncio.run(play())

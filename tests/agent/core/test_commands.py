@@ -354,6 +354,14 @@ def test_infinite_limits_are_no_limits() -> None:
     assert launch.limits == Limits(500, 2_000, 32 * MIB, None, 0)
 
 
+def test_a_limit_of_cpus_that_no_machine_has_can_be_saved() -> None:
+    agent = Agent()
+    agent.run(task_info(limits={"cpus": mesos.Value.Scalar(1e300)}))
+    assert (
+        agent.state.containers[agent.container("t")].container.limits.cpus_limit_milli == 2**63 - 1
+    )
+
+
 def test_a_limit_of_memory_that_no_machine_has_stays_a_number_of_64_bits() -> None:
     agent = Agent()
     agent.hear(run_tasks(task_info(limits={"mem": mesos.Value.Scalar(9.2e15)})))

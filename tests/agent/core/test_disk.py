@@ -119,7 +119,7 @@ def test_tasks_that_run_go_on_when_the_disk_is_full() -> None:
     agent = Agent()
     container = agent.run(task_info())
     assert without_notes(agent.put(FULL)) == sent(link.Condition(False, REASON))
-    assert agent.state.containers[container].ending is None
+    assert agent.state.containers[container].container.ending is None
 
 
 def test_sandboxes_go_earlier_the_fuller_the_disk_is() -> None:

@@ -127,7 +127,7 @@ def test_tasks_wait_until_the_executor_has_subscribed() -> None:
     ]
 
 
-def test_a_later_task_makes_the_container_larger_and_its_end_smaller() -> None:
+def test_a_later_task_makes_the_container_larger_and_its_end_leaves_the_memory_limit() -> None:
     agent = Agent()
     container = launched(agent)
     agent.put(subscribe(5))
@@ -138,7 +138,7 @@ def test_a_later_task_makes_the_container_larger_and_its_end_smaller() -> None:
         SendToExecutor(5, event(Event.Type.LAUNCH, launch=Event.Launch(task=task("u")))),
     ]
     done = agent.put(update(1, status(State.TASK_FINISHED, UUIDS[0])))
-    one = Limits(600, None, 64 * MIB, 64 * MIB, 0)
+    one = Limits(600, None, 64 * MIB, 96 * MIB, 0)
     assert only(done, UpdateContainer) == UpdateContainer(container, one)
 
 
@@ -428,22 +428,6 @@ def test_a_second_subscription_closes_the_first() -> None:
     assert done[:2] == [CloseExecutor(5), AcceptExecutor(6)]
     assert agent.put(events.ExecutorLeft(5)) == []
     assert agent.state.frameworks["F"].executors["ex"].connection == 6
-
-
-def test_task_groups_are_refused_in_plain_words() -> None:
-    agent = Agent()
-    default = structs.replace(executor_info(), type=mesos.ExecutorInfo.Type.DEFAULT, command=None)
-    grouped = structs.replace(task_info("t"), executor=None)
-    message = link.RunTasks(FRAMEWORK, default, (grouped,), True, "*")
-    exited, refused = messages(agent.hear(message))
-    assert exited == link.ExecutorExited("F", "ex", -1, built_in=False)
-    assert isinstance(refused, link.StatusUpdated)
-    assert (refused.status.state, refused.status.reason, refused.status.message) == (
-        State.TASK_FAILED,
-        Reason.REASON_CONTAINER_LAUNCH_FAILED,
-        "Failed to launch container: this agent does not run task groups",
-    )
-    assert refused.status.executor_id == mesos.ExecutorID("ex")
 
 
 def test_registrations_name_executors_that_subscribe() -> None:

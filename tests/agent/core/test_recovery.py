@@ -19,6 +19,8 @@ from tepui.agent.core.actions import (
     DestroyContainer,
     ForgetContainer,
     LaunchContainer,
+    PrepareSandbox,
+    ProvisionContainer,
     RemoveSandbox,
     RunCheck,
     SignalContainer,
@@ -171,11 +173,12 @@ def of_kind(done: list[Action], kind: type[Action]) -> list[Action]:
 def test_a_running_command_is_adopted_and_nobody_is_told() -> None:
     agent = Agent()
     name = running(agent)
-    limits = agent.state.containers[name].limits
+    container = agent.state.containers[name].container
     done = agent.restart(left(name))
-    assert only(done, AdoptContainer) == AdoptContainer(name, limits)
+    adopted = AdoptContainer(name, container.limits, container.directory)
+    assert only(done, AdoptContainer) == adopted
     assert statuses(done + back(agent)) == []
-    assert agent.state.containers[name].pid == 4711
+    assert agent.state.containers[name].container.pid == 4711
     (end,) = statuses(agent.put(events.ContainerExited(name, 0)))
     assert end.state is State.TASK_FINISHED
 
@@ -323,11 +326,15 @@ def test_a_command_that_was_being_launched_and_is_not_there_has_failed() -> None
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_an_agent_that_ends_now_would_fail_tasks_until_their_process_runs(*, own: bool) -> None:
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_an_agent_that_ends_now_would_fail_tasks_until_their_process_runs(
+    *, own: bool, checkpoint: bool
+) -> None:
     agent = Agent()
+    framework = FRAMEWORK if checkpoint else FORGETFUL
     assert not under_way(agent.state)
-    agent.hear(run_tasks(own_task() if own else task_info()))
-    assert under_way(agent.state)
+    agent.hear(run_tasks(own_task() if own else task_info(), framework=framework))
+    assert under_way(agent.state) == (not checkpoint)  # the next one would prepare it again
     name = agent.container("ex" if own else "t")
     agent.put(events.SandboxPrepared(name))
     assert under_way(agent.state)
@@ -335,14 +342,77 @@ def test_an_agent_that_ends_now_would_fail_tasks_until_their_process_runs(*, own
     assert not under_way(agent.state)
 
 
-def test_a_command_whose_sandbox_was_being_prepared_has_failed() -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_a_sandbox_that_was_being_prepared_is_prepared_again(*, own: bool) -> None:
+    agent = Agent()
+    first = only(agent.hear(run_tasks(own_task() if own else task_info())), PrepareSandbox)
+    assert only(agent.restart(), PrepareSandbox) == first
+    assert statuses(back(agent)) == []
+    agent.put(events.SandboxPrepared(first.container_id))
+    agent.put(events.ContainerStarted(first.container_id, 4711))
+    if not own:
+        came = agent.acknowledge_all(back(agent))
+        assert states(came) == ["TASK_STARTING", "TASK_RUNNING"]
+
+
+IMAGE = mesos.ContainerInfo(type=mesos.ContainerInfo.Type.MESOS)
+
+
+def test_a_container_that_was_being_provisioned_is_provisioned_again() -> None:
+    agent = Agent()
+    agent.hear(run_tasks(structs.replace(task_info(), container=IMAGE)))
+    name = agent.container("t")
+    first = only(agent.put(events.SandboxPrepared(name)), ProvisionContainer)
+    done = agent.restart()
+    assert only(done, ProvisionContainer) == first
+    assert of_kind(done, DestroyContainer) == []
+    only(agent.put(events.ContainerProvisioned(name)), LaunchContainer)
+    agent.put(events.ContainerStarted(name, 4711))
+    assert states(agent.acknowledge_all(back(agent))) == ["TASK_STARTING", "TASK_RUNNING"]
+
+
+def test_a_command_that_was_killed_while_it_was_provisioned_is_killed() -> None:
+    agent = Agent()
+    agent.hear(run_tasks(structs.replace(task_info(), container=IMAGE)))
+    name = agent.container("t")
+    agent.put(events.SandboxPrepared(name))
+    assert agent.hear(link.KillTask("F", "t", None)) == [DestroyContainer(name)]
+    done = agent.restart()
+    assert of_kind(done, ProvisionContainer) == []
+    (end,) = agent.acknowledge_all(back(agent))
+    assert end.state is State.TASK_KILLED
+
+
+def test_the_addresses_of_a_container_are_known_after_a_restart() -> None:
     agent = Agent()
     agent.hear(run_tasks(task_info()))
     name = agent.container("t")
-    agent.restart()
-    (end,) = agent.acknowledge_all(back(agent))
-    assert (end.state, end.message) == (State.TASK_FAILED, UNKNOWN)
-    assert agent.put(events.SandboxPrepared(name)) == []
+    agent.put(events.SandboxPrepared(name))
+    address = mesos.NetworkInfo.IPAddress(ip_address="10.1.2.3")
+    infos = (mesos.NetworkInfo(name="net", ip_addresses=(address,)),)
+    agent.acknowledge_all(agent.put(events.ContainerStarted(name, 4711, infos)))
+    agent.restart(left(name))
+    back(agent)
+    (end,) = statuses(agent.put(events.ContainerExited(name, 0)))
+    assert end.container_status is not None
+    assert end.container_status.network_infos == infos
+
+
+def test_what_an_agent_without_pods_has_saved_is_read() -> None:
+    agent = Agent()
+    name = running(agent, task_info("c"))
+    own = subscribed(agent)
+    agent.hear(link.KillTask("F", "c", None))
+    for key in (f"executors/{name}", f"executors/{own}"):
+        before = agent.disk[key]
+        assert isinstance(before, SavedExecutor)
+        agent.disk[key] = structs.replace(before, kind=None)
+    agent.restart(left(name, own))
+    kinds_found = {one.container_id: one.kind for one in agent.state.containers.values()}
+    assert {name: kinds_found[name].name, own: kinds_found[own].name} == {
+        name: "COMMAND",
+        own: "CUSTOM",
+    }
 
 
 def test_a_command_that_was_killed_while_it_was_launched_is_destroyed_when_it_is_found() -> None:
@@ -798,7 +868,7 @@ def test_an_executor_that_was_killed_for_its_memory_meanwhile_is_told_so() -> No
 def test_an_executor_keeps_the_limits_that_it_had() -> None:
     agent = Agent()
     name = subscribed(agent, own_task("t"), own_task("u"))
-    limits = agent.state.containers[name].limits
+    limits = agent.state.containers[name].container.limits
     assert only(agent.restart(left(name)), AdoptContainer).limits == limits
     back(agent)
     agent.put(subscribe(tasks=(own_task("t"), own_task("u"))))
@@ -968,7 +1038,7 @@ def test_the_sandbox_of_an_executor_that_ended_meanwhile_is_removed_once() -> No
 # The agent
 
 
-def test_the_registration_after_a_restart_names_all_there_is_and_no_uuid() -> None:
+def test_the_registration_after_a_restart_names_all_there_is() -> None:
     agent = Agent()
     command = agent.run(task_info("c"))
     own = subscribed(agent)
@@ -985,10 +1055,9 @@ def test_the_registration_after_a_restart_names_all_there_is_and_no_uuid() -> No
         ("c", State.TASK_RUNNING),
         ("t", State.TASK_RUNNING),
     }
-    assert {one.status_update_uuid for one in said.tasks} == {None}
 
 
-def test_the_registration_after_a_restart_says_which_state_the_scheduler_knows() -> None:
+def test_the_registration_after_a_restart_says_which_state_the_scheduler_may_know() -> None:
     agent = Agent()
     name = running(agent)
     agent.restart(left(name))
@@ -996,13 +1065,30 @@ def test_the_registration_after_a_restart_says_which_state_the_scheduler_knows()
     assert isinstance(said, link.Reregister)
     (task,) = said.tasks
     assert (task.state, task.status_update_state) == (State.TASK_RUNNING, State.TASK_RUNNING)
-    agent.put(events.ContainerExited(name, 0))
+    assert task.status_update_uuid is None
+    agent.hear(link.Registered("A", PING_TIMEOUT_MS))
+    (end,) = statuses(agent.put(events.ContainerExited(name, 0)))
     agent.put(events.LinkLost())
     agent.restart()
     (said,) = messages(agent.put(events.LinkOpened()))
     assert isinstance(said, link.Reregister)
     (task,) = said.tasks
-    assert (task.state, task.status_update_state) == (State.TASK_FINISHED, State.TASK_RUNNING)
+    assert (task.state, task.status_update_state) == (State.TASK_FINISHED, State.TASK_FINISHED)
+    assert task.status_update_uuid == end.uuid
+
+
+def test_the_registration_after_a_restart_names_the_first_of_several_updates() -> None:
+    agent = Agent()
+    agent.hear(run_tasks(task_info()))
+    name = agent.container("t")
+    agent.put(events.SandboxPrepared(name))
+    (starting,) = statuses(agent.put(events.ContainerStarted(name, 4711)))
+    agent.restart(left(name))
+    (said,) = messages(agent.put(events.LinkOpened()))
+    assert isinstance(said, link.Reregister)
+    (task,) = said.tasks
+    assert (task.state, task.status_update_state) == (State.TASK_RUNNING, State.TASK_STARTING)
+    assert task.status_update_uuid == starting.uuid
 
 
 def test_an_agent_that_the_master_removed_starts_as_a_new_one_and_cleans_up() -> None:
@@ -1235,10 +1321,8 @@ class UnluckyWorld(World):
 
     def come_back(self) -> None:
         while True:
-            self.sandboxes.clear()
+            self.forget()
             self.launching.clear()
-            self.checks.clear()
-            self.connections.clear()
             found: dict[str, Found] = {}
             for name in self.running:
                 found[name] = Found(self.number())
@@ -1257,8 +1341,8 @@ class UnluckyWorld(World):
 def test_a_crash_in_the_middle_of_a_save_leaves_what_recovers(seed: int) -> None:
     world = UnluckyWorld(seed)
     may_happen = (
-        world.launch, world.launch, world.prepare, world.prepare, world.start, world.start,
-        world.exit, world.end_doomed, world.subscribe, world.leave, world.update, world.update,
+        world.launch, world.launch, world.prepare, world.prepare, world.provision,
+        world.provision, world.start, world.start, world.start, world.exit, world.end_doomed, world.subscribe, world.leave, world.update, world.update,
         world.acknowledge, world.acknowledge, world.acknowledge, world.kill, world.shut_down,
         world.check, world.lose_link, world.wait, world.restart,
     )  # fmt: skip

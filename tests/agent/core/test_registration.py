@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from tepui.agent.core import events
-from tepui.agent.core.actions import AdoptId, CloseLink
+from tepui.agent.core.actions import AdoptId, CloseLink, OpenLink, SendToMaster
 from tepui.agent.core.registration import REGISTRATION_MS
 from tepui.agent.core.saved import Save, SavedAgent
 from tepui.agent.core.step import step
@@ -46,6 +46,12 @@ def test_the_answer_and_the_loss_of_the_link_end_the_waiting() -> None:
     agent.advance(REGISTRATION_MS - 1)
     agent.hear(link.Registered("A", PING_TIMEOUT_MS))
     assert agent.advance(PING_TIMEOUT_MS - 1) == []
+
+
+def test_a_link_is_opened_again_when_what_was_to_be_sent_on_the_lost_one_is_done() -> None:
+    agent = Agent()
+    done = agent.put(events.LinkLost(), events.LinkOpened(), events.LinkLost())
+    assert [type(action) for action in done] == [OpenLink, SendToMaster, OpenLink]
 
 
 def test_the_shell_is_told_of_every_registration() -> None:

@@ -22,12 +22,13 @@ from tepui.agent.core.actions import (
     DestroyContainer,
     LaunchContainer,
     PrepareSandbox,
+    ProvisionContainer,
     RunCheck,
     SendToMaster,
     SignalContainer,
 )
 from tepui.agent.core.recovery import Found, Leftovers
-from tepui.agent.core.state import Phase
+from tepui.agent.core.state import Kind, Phase
 from tepui.wire import executor, link, mesos
 from tepui.wire.states import TERMINAL_STATES
 from tests.agent.core.cluster import (
@@ -38,6 +39,7 @@ from tests.agent.core.cluster import (
     run_tasks,
     task_info,
 )
+from tests.agent.core.groups import IMAGE, OWN_LIMITS, group_of, pod_info
 
 T = TypeVar("T")
 
@@ -60,8 +62,11 @@ class World:
         self.random = Random(seed)
         self.agent = Agent()
         self.sandboxes: list[str] = []
+        self.provisioning: list[str] = []
+        self.provisioned: set[str] = set()
         self.launching: list[str] = []
         self.running: list[str] = []
+        self.launched: set[str] = set()  # ever
         self.doomed: set[str] = set()
         self.checks: list[RunCheck] = []
         self.connections: list[int] = []
@@ -85,11 +90,20 @@ class World:
             match action:
                 case PrepareSandbox(container_id=name):
                     self.sandboxes.append(name)
-                case LaunchContainer(container_id=name):
+                case ProvisionContainer(container_id=name):
+                    self.provisioning.append(name)
+                case LaunchContainer(container_id=name, parent=parent):
+                    assert name not in self.launched, "a container is launched once"
+                    assert parent is None or parent in self.running, "within what is there"
+                    self.launched.add(name)
+                    self.provisioned.discard(name)
                     self.launching.append(name)
                 case DestroyContainer(container_id=name):
-                    if name in self.launching + self.running:  # else it ended in this step
-                        self.doomed.add(name)
+                    if name in self.provisioned:  # what it holds is given back, and that is told
+                        self.provisioned.discard(name)
+                        self.provisioning.append(name)
+                    if name in self.provisioning + self.launching + self.running:
+                        self.doomed.add(name)  # else it ended in this step
                 case SignalContainer(container_id=name):
                     assert name in self.running
                 case RunCheck(probe=probe):
@@ -118,6 +132,9 @@ class World:
         framework = structs.replace(FRAMEWORK, id=mesos.FrameworkID(name), checkpoint=checkpoint)
         task_id = f"t{self.number()}"
         if self.random.random() < 0.4:
+            self.launch_group(framework)
+            return
+        if self.random.random() < 0.4:
             info = executor_info(self.random.choice(("ex", "ey")))
             self.hear(run_tasks(task_info(task_id, executor_info=info), framework=framework))
             return
@@ -129,7 +146,33 @@ class World:
             consecutive_failures=1,
         )
         check = health if self.random.random() < 0.5 else None
-        self.hear(run_tasks(task_info(task_id, health_check=check), framework=framework))
+        self.hear(run_tasks(self.task(task_id, check), framework=framework))
+
+    def launch_group(self, framework: mesos.FrameworkInfo) -> None:
+        tasks = [self.task(f"t{self.number()}") for _ in range(self.random.choice((1, 2, 3)))]
+        has_image = self.random.random() < 0.2
+        pod = pod_info(self.random.choice(("px", "py")), IMAGE if has_image else None)
+        self.hear(group_of(*tasks, framework=framework, executor=pod))
+
+    def task(self, task_id: str, check: mesos.HealthCheck | None = None) -> mesos.TaskInfo:
+        limit_ms = 20_000 if self.random.random() < 0.1 else None
+        container = self.random.choice((None, None, IMAGE, OWN_LIMITS))
+        info = task_info(task_id, health_check=check, max_completion_ms=limit_ms)
+        return structs.replace(info, container=container)
+
+    def provision(self) -> None:
+        name = self.taken(self.provisioning)
+        if name is None:
+            return
+        if name in self.doomed or self.random.random() < 0.1:
+            self.doomed.discard(name)
+            self.put(events.LaunchFailed(name, "no"))
+        elif self.random.random() < 0.3:
+            self.provisioning.append(name)
+            self.put(events.ContainerProgressed(name, "going on"))
+        else:
+            self.provisioned.add(name)
+            self.put(events.ContainerProvisioned(name))
 
     def prepare(self) -> None:
         name = self.taken(self.sandboxes)
@@ -145,7 +188,8 @@ class World:
         name = self.taken(self.launching)
         if name is None:
             return
-        if self.random.random() < 0.1:
+        parent = name.rpartition(".")[0]
+        if self.random.random() < 0.1 or (parent and parent not in self.running):
             self.doomed.discard(name)
             self.put(events.LaunchFailed(name, "no"))
         else:
@@ -164,6 +208,7 @@ class World:
     def end(self, name: str) -> None:
         self.running.remove(name)
         self.doomed.discard(name)
+        self.doomed.update(one for one in self.running if one.startswith(f"{name}."))
         oom = "much" if self.random.random() < 0.1 else None
         self.put(events.ContainerExited(name, self.random.choice((0, 9, 256)), oom))
 
@@ -241,17 +286,19 @@ class World:
         """The agent is killed, and comes back after a while; now and then the machine is, too."""
         if self.random.random() > 0.2:
             return
-        self.sandboxes.clear()
-        self.checks.clear()
-        self.connections.clear()
-        self.running += [name for name in self.launching if self.random.random() < 0.7]
+        self.forget()
+        for name in sorted(self.launching, key=len):  # what is within another after that
+            parent = name.rpartition(".")[0]
+            if self.random.random() < 0.7 and (not parent or parent in self.running):
+                self.running.append(name)
         self.launching.clear()
         found: dict[str, Found] = {}
         if self.random.random() < 0.2:
             self.running.clear()
-        for name in self.running.copy():
+        for name in sorted(self.running, key=len):
             exited = None
-            if name in self.doomed or self.random.random() < 0.2:
+            is_alone = "." in name and name.rpartition(".")[0] not in self.running
+            if name in self.doomed or is_alone or self.random.random() < 0.2:
                 exited = events.ContainerExited(name, self.random.choice((0, 9, 256)))
                 self.running.remove(name)
             found[name] = Found(self.number(), exited)
@@ -259,6 +306,14 @@ class World:
         self.see(self.agent.restart(Leftovers(containers=found)))
         self.put(events.LinkOpened())
         self.put(events.MasterSpoke(link.Registered("A", PING_TIMEOUT_MS)))
+
+    def forget(self) -> None:
+        """What only the agent that was killed was waiting for."""
+        self.sandboxes.clear()
+        self.provisioning.clear()
+        self.provisioned.clear()
+        self.checks.clear()
+        self.connections.clear()
 
     def wait(self) -> None:
         self.see(self.agent.advance(self.random.choice((10, 1_000, 5_000, 60_000))))
@@ -276,7 +331,7 @@ class World:
             (framework.id, one.id, list(one.tasks))
             for framework in self.agent.state.frameworks.values()
             for one in framework.executors.values()
-            if not one.built_in and one.container_id in self.running and one.tasks
+            if one.kind is Kind.CUSTOM and one.container_id in self.running and one.tasks
         ]
         return self.random.choice(found) if found else None
 
@@ -287,6 +342,8 @@ class World:
         for _ in range(20):
             self.see(self.agent.advance(10_000))
             self.hear(link.Ping(1))
+            while self.provisioning:
+                self.provision()
             while self.launching:
                 self.start()
             self.end_doomed()
@@ -296,8 +353,8 @@ class World:
 def test_any_history_leaves_a_sound_state(seed: int) -> None:
     world = World(seed)
     may_happen = (
-        world.launch, world.launch, world.prepare, world.prepare, world.start, world.start,
-        world.exit, world.end_doomed, world.subscribe, world.leave, world.update, world.update,
+        world.launch, world.launch, world.prepare, world.prepare, world.provision,
+        world.provision, world.start, world.start, world.start, world.exit, world.end_doomed, world.subscribe, world.leave, world.update, world.update,
         world.acknowledge, world.acknowledge, world.acknowledge, world.kill, world.shut_down,
         world.check, world.lose_link, world.wait, world.restart,
     )  # fmt: skip
@@ -307,6 +364,7 @@ def test_any_history_leaves_a_sound_state(seed: int) -> None:
     state = world.agent.state
     assert state.frameworks == {}
     assert state.containers == {}
+    assert state.task_containers == {}
     assert state.connections == {}
     assert state.checks == {}
     assert list(world.agent.disk) == ["agent"]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
 
+from tepui.agent.daemon.container_options import ContainerOptions
 from tepui.agent.daemon.main import AgentDaemon
 from tepui.agent.daemon.options import AgentOptions
 from tepui.wire import link, mesos
@@ -113,7 +114,7 @@ class FakeMaster:
 
 @contextlib.asynccontextmanager
 async def running_agent(
-    **options: int | str | bool,
+    **options: int | str | bool | ContainerOptions,
 ) -> AsyncIterator[tuple[FakeMaster, AgentDaemon]]:
     """A registered agent with directories of its own, and its master."""
     master = FakeMaster()

@@ -39,6 +39,7 @@ from tepui.storage.sqlite import SqliteStore
 from tepui.storage.store import WRITES_MAX, StoreFailed
 from tepui.wire import mesos
 from tests.agent.containers.fake import FakeRuntime, Machine
+from tests.agent.daemon.bound import bind
 from tests.agent.daemon.fake_master import command_task
 
 F = mesos.FrameworkInfo(user="root", name="f", id=mesos.FrameworkID("F"), checkpoint=True)
@@ -455,7 +456,7 @@ def test_an_exit_that_comes_while_the_core_recovers_is_told_when_it_has(tmp_path
             await before.launch(spec(name, tmp_path))
         containers = Containers(told.append)
         runtime = FakeRuntime(machine, containers.exited)
-        containers.bind(runtime)
+        bind(containers, runtime, tmp_path)
         found = await containers.recover()
         assert {name: one.exited for name, one in found.items()} == {
             "known": None,
@@ -464,7 +465,7 @@ def test_an_exit_that_comes_while_the_core_recovers_is_told_when_it_has(tmp_path
         runtime.finish("known", 0)
         runtime.finish("unknown", 0)
         assert told == []
-        containers.adopt("known", Limits(0, None, 0, None, 0))
+        containers.adopt("known", Limits(0, None, 0, None, 0), str(tmp_path))
         containers.recovered()
         await containers.close()
         assert "unknown" not in machine.started  # forgotten: nobody wants to know

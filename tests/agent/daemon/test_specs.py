@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tepui.agent.containers.spec import ContainerSpec, Usage
+from tepui.agent.containers.specs.errors import Unsupported
+from tepui.agent.containers.usage.statistics import statistics_of
 from tepui.agent.core.actions import Action, LaunchContainer, Limits
 from tepui.agent.daemon import shell
-from tepui.agent.daemon.containers import Containers, Unsupported, spec_of, statistics_of
+from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.machine import resources_of
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.options import AgentOptions, flags_of
 from tepui.agent.daemon.probing import Probing
 from tepui.agent.daemon.sandboxes import Sandboxes
+from tepui.agent.daemon.sessions import Sessions
+from tepui.agent.daemon.usage import reading_of
 from tepui.agent.fetcher.fetch import Fetcher
 from tepui.web.event_streams import EventStreams
 from tepui.web.files import Files
 from tepui.web.process import system_metrics
 from tepui.web.requests import Requests
 from tepui.wire import mesos
+from tests.agent.containers.fake import FakeRuntime, Machine
+from tests.agent.daemon.bound import bind
 
 Info = mesos.ContainerInfo
 Variable = mesos.Environment.Variable
+
+
+def spec_of(action: LaunchContainer) -> ContainerSpec:
+    """What an agent without container runtimes makes of it."""
+    containers = Containers(lambda event: None)
+    bind(containers, FakeRuntime(Machine(), containers.exited), Path("/nowhere"))
+    return containers.specs.of_launch(action)
 
 
 def launch(
@@ -51,6 +66,7 @@ def test_a_command_becomes_a_process_with_limits() -> None:
         rlimits=(("RLMT_NOFILE", 10, 20), ("RLMT_CORE", None, None)),
         cpus_milli=500,
         mem_bytes=64 << 20,
+        mem_soft_bytes=32 << 20,
     )
 
 
@@ -90,19 +106,22 @@ RUN = mesos.CommandInfo(value="x")
         ),
         (
             launch(RUN, Info(type=Info.Type.DOCKER, docker=Info.DockerInfo(image="busybox"))),
-            "this agent does not run Docker containers",
+            "this agent does not run Docker containers: no Docker Engine answers; "
+            "neither crun nor runc is there",
         ),
         (
             launch(RUN, Info(type=Info.Type.MESOS, mesos=Info.MesosInfo(image=IMAGE))),
-            "this agent does not run container images",
+            "this agent does not run container images: neither crun nor runc is there",
         ),
         (
             launch(RUN, Info(type=Info.Type.MESOS, volumes=(VOLUME,))),
-            "this agent does not mount volumes, as '/data' asks for",
+            "this agent does not run containers with volumes, as '/data': "
+            "neither crun nor runc is there",
         ),
         (
             launch(RUN, Info(type=Info.Type.MESOS, network_infos=(mesos.NetworkInfo(name="net"),))),
-            "this agent knows no network 'net'",
+            "this agent does not run containers on a network of their own, as 'net': "
+            "neither crun nor runc is there",
         ),
         (
             launch(RUN, rlimits(mesos.RLimitInfo.RLimit(soft=1, hard=1))),
@@ -126,7 +145,7 @@ def test_usage_is_shown_with_what_was_asked_for() -> None:
         cpus_limit_milli=0,
         mem_limit_bytes=0,
     )
-    found = statistics_of(usage, Limits(500, None, 32 << 20, None, 0))
+    found = statistics_of(reading_of(usage), Limits(500, None, 32 << 20, None, 0), 1.0)
     assert (found.cpus_user_time_secs, found.cpus_system_time_secs) == (1.5, 0.25)
     assert (found.cpus_soft_limit, found.mem_soft_limit_bytes) == (0.5, 32 << 20)
     assert found.mem_limit_bytes is None
@@ -166,6 +185,7 @@ def test_the_shell_can_do_everything_that_a_core_may_ask_for() -> None:
         Sandboxes(put, Fetcher(timeout_ms=1, bytes_max=1), files),
         containers,
         Probing(put, containers),
+        Sessions(put, containers),
     )
     assert shell.Shell(*parts, EventStreams(), Requests()).can_do == frozenset(
         Action.__subclasses__()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tepui.agent.containers.spec import ContainerSpec, Started
+from tepui.agent.containers.spec import ContainerSpec, Started, Stdio
 from tepui.agent.core.actions import LaunchContainer, Limits, PrepareSandbox, RunCheck, TcpProbe
 from tepui.agent.core.events import (
     CheckFailed,
@@ -27,6 +27,7 @@ from tepui.agent.fetcher.fetch import Fetcher
 from tepui.web.files import Files
 from tepui.wire import mesos
 from tests.agent.containers.fake import FakeRuntime, Machine
+from tests.agent.daemon.bound import bind
 
 URI = mesos.CommandInfo.URI
 
@@ -95,15 +96,15 @@ def test_a_sandbox_that_cannot_be_removed_stays(tmp_path: Path) -> None:
 class Unstartable(FakeRuntime):
     """Its launcher cannot be started anew."""
 
-    async def launch(self, spec: ContainerSpec) -> Started:
+    async def launch(self, spec: ContainerSpec, stdio: Stdio | None = None) -> Started:
         raise PermissionError(13, "Permission denied")
 
 
-def test_a_launcher_without_a_directory_fails_the_launch() -> None:
+def test_a_launcher_without_a_directory_fails_the_launch(tmp_path: Path) -> None:
     async def scenario() -> None:
         heard = Events()
         containers = Containers(heard.put)
-        containers.bind(Unstartable(Machine(), containers.exited))
+        bind(containers, Unstartable(Machine(), containers.exited), tmp_path)
         command = mesos.CommandInfo(value="true")
         limits = Limits(100, None, 1 << 20, None, 0)
         containers.launch(LaunchContainer("c", "/d", command, None, {}, None, limits))

@@ -6,7 +6,8 @@ import pytest
 
 from tepui.agent.launcher import frames
 from tepui.agent.launcher.frames import Malformed, Message
-from tepui.agent.launcher.request import NAME_BYTES_MAX, Fault, Launch
+from tepui.agent.launcher.limits import IO_WEIGHT_MAX
+from tepui.agent.launcher.request import DEVICE_RULES_MAX, NAME_BYTES_MAX, Fault, Launch
 from tepui.agent.launcher.spawn import affordable_rlimits
 
 
@@ -56,7 +57,10 @@ def launch(**changes: object) -> Message:
 
 
 def test_whole_request_is_taken() -> None:
-    asked = Launch(launch(container_id="x" * NAME_BYTES_MAX))
+    devices = ["c 1:3 rw"] * DEVICE_RULES_MAX
+    name = "x" * NAME_BYTES_MAX
+    asked = Launch(launch(container_id=name, devices=devices, io_weight=IO_WEIGHT_MAX))
+    assert (asked.limits.devices, asked.limits.io_weight) == (devices, IO_WEIGHT_MAX)
     assert asked.rlimits == [("CORE", 0, -1)]
     assert (asked.uid, asked.parent, asked.stderr) == (None, "", "")
 
@@ -83,6 +87,8 @@ def test_whole_request_is_taken() -> None:
         ({"umask": "022"}, "umask"),
         ({"stdout": "../../etc/passwd"}, "stdout"),
         ({"cpus_milli": 0.5}, "cpus_milli"),
+        ({"io_weight": IO_WEIGHT_MAX + 1}, "io_weight"),
+        ({"devices": ["c 1:3 rw"] * (DEVICE_RULES_MAX + 1)}, "devices"),
     ],
 )
 def test_bad_field_is_named(changes: Message, field: str) -> None:

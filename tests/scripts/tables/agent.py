@@ -11,7 +11,7 @@ Framework `F` has on agent `A`:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from tepui.agent.core.actions import Action, Record
 from tepui.agent.core.events import Event
 from tepui.agent.core.state import State
 from tepui.agent.core.step import step
+from tepui.agent.daemon.container_calls import ContainerCalls
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
 from tepui.agent.daemon.main import _routes
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.operator_api import OperatorApi
+from tepui.agent.daemon.put import Put
+from tepui.agent.daemon.sessions import Sessions
 from tepui.web.event_streams import EventStreams
 from tepui.web.files import Files, FilesApi
 from tepui.web.loglevel import LogLevel
@@ -34,6 +37,7 @@ from tepui.web.requests import Requests
 from tepui.wire import executor, mesos
 from tests.agent.containers.fake import FakeRuntime, Machine
 from tests.agent.core.cluster import Agent, executor_info, run_tasks, task_info
+from tests.agent.daemon.bound import bind
 from tests.scripts.tables.served import Served
 
 FRAMEWORK = "F"
@@ -50,7 +54,7 @@ def served(directory: Path) -> tuple[Served[Event, Record, Action], State]:
         requests.number()
     daemon: Served[Event, Record, Action] = Served(
         partial(step, agent.state),
-        lambda decided: _act(decided, requests, streams),
+        lambda decided: _act(decided, requests, streams, containers, put),
         agent.state.timers.next_ms,
         agent.now_ms,
     )
@@ -59,12 +63,13 @@ def served(directory: Path) -> tuple[Served[Event, Record, Action], State]:
     files = Files()
     files.attach("/sandbox", str(directory))
     containers = Containers(put)
-    containers.bind(FakeRuntime(Machine(), containers.exited))
+    bind(containers, FakeRuntime(Machine(), containers.exited), directory)
     log_level = LogLevel()
+    calls = ContainerCalls(put, requests, Sessions(put, containers), containers)
     flags = {"work_dir": "/work_dir"}
     daemon.routes = _routes(
         ExecutorApi(put, requests, streams),
-        OperatorApi(put, requests, files, containers, flags, log_level),
+        OperatorApi(put, requests, files, containers, calls, flags, log_level, _prune),
         Endpoints(
             put, requests, containers, MasterLink("127.0.0.1:5050", put, 1), flags, log_level
         ),
@@ -74,9 +79,13 @@ def served(directory: Path) -> tuple[Served[Event, Record, Action], State]:
 
 
 def _act(
-    decided: list[Action], requests: Requests[actions.Reply], streams: EventStreams[int]
+    decided: list[Action],
+    requests: Requests[actions.Reply],
+    streams: EventStreams[int],
+    containers: Containers,
+    put: Put,
 ) -> None:
-    """What reaches a caller is carried out; the rest of the world is not there."""
+    """What reaches a caller, and what starts containers, is carried out; the rest of the world is not there."""
     table: dict[type[Action], Callable[[Any], None]] = {  # Any: the action of its key
         actions.AcceptExecutor: lambda a: requests.answer(a.connection, a),
         actions.SendToExecutor: lambda a: streams.send(a.connection, a.event),
@@ -84,11 +93,19 @@ def _act(
         actions.AnswerExecutor: lambda a: requests.answer(a.request, a),
         actions.AnswerClassic: lambda a: requests.answer(a.request, a),
         actions.AnswerOperator: lambda a: requests.answer(a.request, a),
+        actions.PrepareSandbox: lambda a: put(events.SandboxPrepared(a.container_id)),
+        actions.ProvisionContainer: containers.provision,
+        actions.LaunchContainer: containers.launch,
+        actions.AnswerContainer: lambda a: requests.answer(a.request, a),
     }
     for action in decided:
         act = table.get(type(action))
         if act is not None:
             act(action)
+
+
+async def _prune(excluded: Sequence[mesos.Image]) -> None:
+    """There are no images."""
 
 
 def _peopled() -> Agent:

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from tepui.base.effects import Step
 from tepui.base.loop import CoreLoop
 from tepui.web.answering import answer, failed
-from tepui.web.http import Answer, Request, Response, Streaming, text
+from tepui.web.http import Answer, Request, Response, Streaming, Switching, text
 from tepui.web.routes import Route, Routes
+from tepui.web.upload import Upload
 from tests.scripts.tables.case import Seen
 
 Event = TypeVar("Event")
@@ -84,13 +85,17 @@ class Served(Generic[Event, Record, Action]):
         if found is None:
             return _seen(text(404, "404 Not Found."))
         route, rest = found
+        lower = {name.lower(): value for name, value in headers.items()}
+        takes_upload = route.takes_upload is not None and route.takes_upload(lower)
+        upload = _whole(body) if body and takes_upload else None
         request = Request(
             method=method,
             path=path.rstrip("/"),
             rest=rest,
-            headers={name.lower(): value for name, value in headers.items()},
+            headers=lower,
             query_text=query,
-            body=body,
+            body=body if upload is None else b"",
+            upload=upload,
             server=SERVER,
             principal=principal,
         )
@@ -103,6 +108,7 @@ class Served(Generic[Event, Record, Action]):
                 await answering
             self._fault.result()
         said = answering.result()
+        assert not isinstance(said, Switching), "no table asks for another protocol"
         seen = _seen(said) if isinstance(said, Response) else await self._read(said)
         await self.quiet()
         return replace(seen, told=tuple(self._told()))
@@ -143,11 +149,19 @@ class Served(Generic[Event, Record, Action]):
         """Nothing is kept."""
 
 
+def _whole(body: bytes) -> Upload:
+    """A body for a route that takes it as it comes: all of it is there."""
+    upload = Upload()
+    upload.feed(body)
+    upload.end()
+    return upload
+
+
 async def _handled(route: Route, request: Request) -> Answer:
     """What the handler answers, at once or later."""
     try:
         said = answer(request, route)
-        return said if isinstance(said, Response | Streaming) else await said
+        return said if isinstance(said, Response | Streaming | Switching) else await said
     except Exception as error:
         return failed(error)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec import Struct, json
+from collections.abc import Mapping
 
-from tepui.agent.containers.spec import ContainerSpec, Exited, Found, Rlimit
+from msgspec import UNSET, Struct, UnsetType, json
+
+from tepui.agent.containers.isolation.devices import rules_for
+from tepui.agent.containers.oci.config import Config, Process
+from tepui.agent.containers.spec import ContainerSpec, Exited, Found, Rlimit, Stdio
 from tepui.agent.containers.users import ids_of
 from tepui.agent.launcher.frames import FRAME_BYTES_MAX
 from tepui.base.errors import HostError
@@ -21,6 +25,34 @@ class Request(Struct, frozen=True, omit_defaults=True):
     signal: int = 0
     cpus_milli: int | None = None
     mem_bytes: int | None = None
+    cpus_limit_milli: int | None = None
+    mem_soft_bytes: int | None = None
+
+
+class Volume(Struct, frozen=True):
+    """A mount that the launcher makes in the bundle: of a shared directory, or of layers."""
+
+    source: str
+    layers: tuple[str, ...]
+
+
+class Oci(Struct, frozen=True, kw_only=True):
+    """What an OCI runtime is to do: start a container, or a session in `parent`."""
+
+    runtime: str  # its program
+    is_crun: bool
+    name: str
+    bundle: str
+    state: str
+    config: Config | UnsetType = UNSET
+    process: Process | UnsetType = UNSET
+    parent: str = ""
+    layers: tuple[str, ...] = ()
+    upper: str = ""
+    work: str = ""
+    hidden: tuple[str, ...] = ()
+    guarded: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -43,7 +75,20 @@ class Launch(Struct, frozen=True, kw_only=True):
     stderr: str
     output_bytes_max: int
     cpus_milli: int
+    cpus_limit_milli: int
     mem_bytes: int
+    mem_soft_bytes: int
+    pids_max: int
+    cpuset: str
+    io_weight: int
+    devices: tuple[str, ...] | None  # rules of cgroups; None: all
+    has_own_limits: bool
+    stdio: bool = False  # three descriptors come with it
+    window: tuple[int, int] | None = None  # of a terminal: rows, columns
+    bound: bool = False  # it ends with this agent
+    namespaces: tuple[str, ...] = ()  # new ones, of a group
+    hostname: str = ""
+    oci: Oci | None = None
     again: bool = False  # asked before, on a connection that broke before the answer
 
 
@@ -59,6 +104,7 @@ class Row(Struct, frozen=True):
     mem_limit_bytes: int = 0
     mem_peak_bytes: int = 0
     text: str = ""
+    namespaces: Mapping[str, str] = {}  # paths of those that a group holds
 
 
 class Rows(Struct, frozen=True):
@@ -77,16 +123,28 @@ class Nothing(Struct, frozen=True):
     """The answer to what has none."""
 
 
-def launch_request(spec: ContainerSpec, n: int) -> Launch:
-    """Return the request for `spec`. Raises HostError for a user that it cannot run as."""
-    ids = ids_of(spec.user)
+def launch_request(
+    spec: ContainerSpec, n: int, stdio: Stdio | None = None, oci: Oci | None = None
+) -> Launch:
+    """Return the request for `spec`. Raises HostError for a user that it cannot run as.
+
+    What writes to nobody but this agent ends with it.
+    """
+    has_config = oci is not None and oci.config is not UNSET
+    is_group = not spec.program
+    ids = ids_of(None if has_config or is_group else spec.user)
+    own = spec.isolation
+    if own is not None and oci is None and not is_group:
+        raise HostError(
+            "launch", f"'{spec.container_id}'", "it is asked for without an OCI runtime"
+        )
     return Launch(
         n=n,
         container_id=spec.container_id,
         parent=spec.parent or "",
         program=spec.program,
-        argv=spec.argv,
-        environment=spec.environment,
+        argv=spec.argv[:1] if has_config else spec.argv,
+        environment={} if has_config else spec.environment,
         directory=spec.directory,
         uid=ids.uid if ids is not None else None,
         gid=ids.gid if ids is not None else 0,
@@ -97,8 +155,25 @@ def launch_request(spec: ContainerSpec, n: int) -> Launch:
         stderr=spec.stderr or "",
         output_bytes_max=spec.output_bytes_max,
         cpus_milli=spec.cpus_milli,
+        cpus_limit_milli=spec.cpus_limit_milli,
         mem_bytes=spec.mem_bytes,
+        mem_soft_bytes=spec.mem_soft_bytes,
+        pids_max=spec.pids_max,
+        cpuset=spec.cpuset,
+        io_weight=spec.io_weight,
+        devices=rules_for(spec),
+        has_own_limits=spec.has_own_limits,
+        stdio=stdio is not None,
+        window=None if spec.tty is None else (spec.tty.rows, spec.tty.columns),
+        bound=stdio is not None or (spec.tty is not None and spec.stdout is None),
+        namespaces=_new_namespaces(own.namespaces) if own is not None and is_group else (),
+        hostname=(own.hostname or "") if own is not None and is_group else "",
+        oci=oci,
     )
+
+
+def _new_namespaces(asked: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(kind for kind, path in asked.items() if not path)
 
 
 def _rlimit(limit: Rlimit) -> tuple[str, int, int]:
@@ -144,4 +219,4 @@ def exited(row: Row) -> Exited:
 def found(row: Row) -> Found:
     """Return `row` as what `recover` returns."""
     exit_ = exited(row) if row.exited else None
-    return Found(row.container_id, row.pid, row.start_time, exit_)
+    return Found(row.container_id, row.pid, row.start_time, exit_, row.namespaces)

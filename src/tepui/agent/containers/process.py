@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
-from functools import partial
 from typing import TypeVar
 
 from msgspec import json
@@ -15,6 +16,7 @@ from tepui.agent.containers.messages import (
     Launch,
     Notes,
     Nothing,
+    Oci,
     Request,
     Row,
     Rows,
@@ -24,9 +26,16 @@ from tepui.agent.containers.messages import (
     launch_request,
 )
 from tepui.agent.containers.runtime import OnExit
-from tepui.agent.containers.spec import Capabilities, ContainerSpec, Found, Started, Usage
+from tepui.agent.containers.spec import (
+    Capabilities,
+    ContainerSpec,
+    Found,
+    Started,
+    Stdio,
+    Usage,
+)
 from tepui.agent.containers.starting import LauncherConfig, open_socket, start_launcher
-from tepui.agent.launcher.frames import PROTOCOL_VERSION
+from tepui.agent.launcher.frames import PROTOCOL_VERSION, REVISION
 from tepui.base import tasks
 from tepui.base.errors import HostError
 
@@ -44,10 +53,11 @@ T = TypeVar("T")
 class Pending:
     """A request without its answer yet: kept whole, so that it can be sent again."""
 
-    __slots__ = ("answer", "request")
+    __slots__ = ("answer", "descriptors", "request")
 
-    def __init__(self, request: Request | Launch) -> None:
+    def __init__(self, request: Request | Launch, descriptors: tuple[int, ...] = ()) -> None:
         self.request = request
+        self.descriptors = descriptors
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
 
@@ -70,11 +80,15 @@ class ProcessRuntime:
         self._early: dict[str, Row] = {}  # exits heard before the list was looked at
         self._last_n = 0
         self._pending: dict[int, Pending] = {}
+        self._terminals: dict[int, int] = {}  # descriptors that came, by request
+        self._own_terminals: dict[str, int] = {}  # that came with a launch, and were not asked for
         self._found: dict[str, Row] | None = None  # what was there, until `recover` returns it
         self._first = True
         self._alive: set[str] = set()
         self._told: set[str] = set()  # exits told and not forgotten
-        self._abandoned: set[str] = set()  # launches that took too long: nobody wants their exits
+        self._abandoned: dict[
+            str, int
+        ] = {}  # launches that took too long: nobody wants their exits
         self._restoring: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -86,20 +100,68 @@ class ProcessRuntime:
         rows, self._found = self._found or {}, None
         self._alive.update(name for name, row in rows.items() if not row.exited)
         self._told.update(name for name, row in rows.items() if row.exited)
+        if not rows:
+            await self._replace_if_old()
         return [found(row) for row in rows.values()]
 
-    async def launch(self, spec: ContainerSpec) -> Started:
-        """Start a container."""
+    async def launch(
+        self, spec: ContainerSpec, stdio: Stdio | None = None, oci: Oci | None = None
+    ) -> Started:
+        """Start a container; what has `isolation` needs to have `oci`."""
         await self._connected()
         name = spec.container_id
+        self._refuse_news(spec, stdio, oci)
+        handed = () if stdio is None else (stdio.stdin, stdio.stdout, stdio.stderr)
+        request = launch_request(spec, self._next(), stdio, oci)
         try:
-            answer = await self._ask(launch_request(spec, self._next()), LAUNCH_S)
+            answer = await self._ask(request, LAUNCH_S, handed)
         except TimeoutError:
-            self._abandoned.add(name)
+            self._abandoned[name] = request.n
             self._send(Request(self._next(), "destroy", name))
             cause = f"its program was not reached within {LAUNCH_S:.0f} s"
             raise HostError("launch", f"'{name}'", cause) from None
+        finally:
+            if request.n in self._terminals:
+                self._close_terminal(name)
+                self._own_terminals[name] = self._terminals.pop(request.n)
         return json.decode(answer, type=Started)
+
+    async def _replace_if_old(self) -> None:
+        """A launcher of an older version that has no containers makes room for a new one."""
+        link = self._link
+        if self._hello is None or self._hello.revision >= REVISION or link is None:
+            return
+        link.send(encode(Request(self._next(), "end")))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await link.ended.wait()
+        await self._connected()
+
+    def _refuse_news(self, spec: ContainerSpec, stdio: Stdio | None, oci: Oci | None) -> None:
+        """Raises HostError for what a launcher of before does not know: it would run it as a process."""
+        assert self._hello is not None, "the connection is there"
+        is_new = bool(oci or stdio or spec.tty or spec.inside or spec.isolation or not spec.program)
+        if is_new and self._hello.revision < REVISION:
+            cause = (
+                f"the launcher {self._hello.pid} is of an older version, which runs processes only;"
+                " it is replaced when the agent is started while no task runs"
+            )
+            raise HostError("launch", f"'{spec.container_id}'", cause)
+
+    async def terminal(self, container_id: str) -> int:
+        """Return a descriptor of the terminal's other side."""
+        if container_id in self._own_terminals:  # it came with the launch: it may have exited
+            return self._own_terminals.pop(container_id)
+        await self._connected()
+        request = Request(self._next(), "terminal", container_id)
+        try:
+            await self._answer(request, Nothing)
+        except BaseException:
+            unwanted = self._terminals.pop(request.n, -1)
+            if unwanted >= 0:
+                os.close(unwanted)
+            raise
+        return self._terminals.pop(request.n)
 
     async def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to every process of the container."""
@@ -109,11 +171,25 @@ class ProcessRuntime:
         """Kill every process of the container."""
         await self._request("destroy", Nothing, container_id)
 
-    async def update(self, container_id: str, cpus_milli: int, mem_bytes: int) -> tuple[str, ...]:
+    async def update(
+        self,
+        container_id: str,
+        cpus_milli: int,
+        mem_bytes: int,
+        *,
+        cpus_limit_milli: int = 0,
+        mem_soft_bytes: int = 0,
+    ) -> tuple[str, ...]:
         """Set new limits."""
         await self._connected()
         request = Request(
-            self._next(), "update", container_id, cpus_milli=cpus_milli, mem_bytes=mem_bytes
+            self._next(),
+            "update",
+            container_id,
+            cpus_milli=cpus_milli,
+            mem_bytes=mem_bytes,
+            cpus_limit_milli=cpus_limit_milli,
+            mem_soft_bytes=mem_soft_bytes,
         )
         return (await self._answer(request, Notes)).notes
 
@@ -125,6 +201,7 @@ class ProcessRuntime:
         """Nothing of the container is kept."""
         await self._request("forget", Nothing, container_id)
         self._told.discard(container_id)
+        self._close_terminal(container_id)
 
     def capabilities(self) -> Capabilities:
         """Return what this machine enforces; known after `recover`."""
@@ -164,6 +241,11 @@ class ProcessRuntime:
                 "end", "the launcher", f"it is still there after {END_S:.0f} s"
             ) from None
 
+    def _close_terminal(self, container_id: str) -> None:
+        unwanted = self._own_terminals.pop(container_id, -1)
+        if unwanted >= 0:
+            os.close(unwanted)
+
     # Asking
 
     def _next(self) -> int:
@@ -181,13 +263,15 @@ class ProcessRuntime:
             cause = f"the launcher did not answer within {ASK_S:.0f} s"
             raise HostError(request.do, f"'{request.container_id}'", cause) from None
 
-    async def _ask(self, request: Request | Launch, timeout_s: float) -> bytes:
+    async def _ask(
+        self, request: Request | Launch, timeout_s: float, descriptors: tuple[int, ...] = ()
+    ) -> bytes:
         body = encode(request)
         if len(self._pending) >= PENDING_MAX:
             raise HostError(request.do, "the launcher", f"{PENDING_MAX} requests wait for it")
-        self._pending[request.n] = pending = Pending(request)
+        self._pending[request.n] = pending = Pending(request, descriptors)
         if self._link is not None:  # else it goes out when the connection is there again
-            self._link.send(body)
+            self._link.send(body, descriptors)
         try:
             async with asyncio.timeout(timeout_s):
                 return await pending.answer
@@ -198,13 +282,21 @@ class ProcessRuntime:
         if self._link is not None:
             self._link.send(json.encode(request))
 
-    def _received(self, head: Head, body: bytes) -> None:
+    def _received(self, head: Head, body: bytes, descriptor: int) -> None:
         if head.event:
             self._heard(head.event, body)
             return
         pending = self._pending.get(head.n)
         if pending is None or pending.answer.done():
+            if descriptor >= 0:
+                os.close(descriptor)
+            if head.fault is not None:  # it failed after all: there will be no exit
+                names = [name for name, n in self._abandoned.items() if n == head.n]
+                for name in names:
+                    del self._abandoned[name]
             return
+        if descriptor >= 0:
+            self._terminals[head.n] = descriptor
         if head.fault is not None:
             pending.answer.set_exception(HostError(*head.fault))
         else:
@@ -234,7 +326,7 @@ class ProcessRuntime:
         name = row.container_id
         self._alive.discard(name)
         if name in self._abandoned:
-            self._abandoned.discard(name)
+            del self._abandoned[name]
             self._send(Request(self._next(), "forget", name))
         elif name not in self._told:
             self._told.add(name)
@@ -263,8 +355,7 @@ class ProcessRuntime:
             self._settling = loop.create_future()
             link = Link(self._received, self._lost)
             self._early.clear()
-            connection.setblocking(False)
-            await loop.create_connection(partial(_same, link), sock=connection)
+            link.open(connection)
             try:
                 async with asyncio.timeout(HELLO_S):
                     await self._settle(link)
@@ -305,7 +396,7 @@ class ProcessRuntime:
             request = pending.request
             if isinstance(request, Launch):
                 request = replace(request, again=True)
-            link.send(encode(request))
+            link.send(encode(request), pending.descriptors)
         if self._found is None:
             self._compare(rows)
 
@@ -340,7 +431,3 @@ class ProcessRuntime:
         for pending in list(self._pending.values()):
             if not pending.answer.done():
                 pending.answer.set_exception(error)
-
-
-def _same(link: Link) -> Link:
-    return link

@@ -11,6 +11,7 @@ from tepui.agent.containers.spec import (
     Exited,
     Found,
     Started,
+    Stdio,
     Usage,
 )
 
@@ -37,8 +38,19 @@ class Runtime(Protocol):
         """Return all containers there are. Called once, before anything else."""
         ...
 
-    async def launch(self, spec: ContainerSpec) -> Started:
-        """Start a container. Its exit may be told before this returns."""
+    async def launch(self, spec: ContainerSpec, stdio: Stdio | None = None) -> Started:
+        """Start a container. Its exit may be told before this returns.
+
+        With `stdio` its streams are those; they do not outlive the agent.
+        """
+        ...
+
+    async def terminal(self, container_id: str) -> int:
+        """Return a descriptor of the terminal's other side, of a container that has a `tty`.
+
+        What is written there is typed; what the program writes may be read there only if its `stdout` is
+        None, else it is in that file. The caller closes it.
+        """
         ...
 
     async def signal(self, container_id: str, signum: int) -> None:
@@ -49,8 +61,18 @@ class Runtime(Protocol):
         """Kill every process of the container; its exit follows. Nothing happens when it has exited."""
         ...
 
-    async def update(self, container_id: str, cpus_milli: int, mem_bytes: int) -> tuple[str, ...]:
-        """Set new limits (0 leaves one as it is); return notes on what could not be set.
+    async def update(
+        self,
+        container_id: str,
+        cpus_milli: int,
+        mem_bytes: int,
+        *,
+        cpus_limit_milli: int = 0,
+        mem_soft_bytes: int = 0,
+    ) -> tuple[str, ...]:
+        """Set new limits, as in ContainerSpec; return notes on what could not be set.
+
+        0 leaves one as it is; NO_LIMIT lifts `mem_bytes` and `cpus_limit_milli`.
 
         A memory limit is never lowered under what is in use.
         """

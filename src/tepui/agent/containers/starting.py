@@ -27,9 +27,17 @@ class LauncherConfig(Struct, frozen=True, kw_only=True):
 
     runtime_directory: str  # short-lived files: socket, log, exits; the agent's own
     cgroups: bool = True
-    cfs_quota: bool = False  # also cap cpu time, as Mesos's --cgroups_enable_cfs
+    pids_max: int = 0  # of containers that name none; 0: half the machine's, but 16,384 at most
     cgroup_root: str = ""  # a path in the hierarchies; '': tepui/ and a digest of the directory
     idle_s: float = IDLE_S  # without containers and agent for so long, it ends
+
+
+def cgroup_root_of(config: LauncherConfig) -> str:
+    """Where in the hierarchies the launcher makes its cgroups: as asked for, or by its directory."""
+    if config.cgroup_root:
+        return config.cgroup_root
+    digest = hashlib.sha1(os.fsencode(os.path.realpath(config.runtime_directory))).hexdigest()
+    return f"tepui/{digest[:12]}"
 
 
 async def start_launcher(config: LauncherConfig) -> None:
@@ -38,9 +46,7 @@ async def start_launcher(config: LauncherConfig) -> None:
         Path(config.runtime_directory).mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise HostError("make the directory", config.runtime_directory, str(error)) from None
-    if not config.cgroup_root:
-        digest = hashlib.sha1(os.fsencode(os.path.realpath(config.runtime_directory))).hexdigest()
-        config = msgspec.structs.replace(config, cgroup_root=f"tepui/{digest[:12]}")
+    config = msgspec.structs.replace(config, cgroup_root=cgroup_root_of(config))
     # A thread, and plain subprocess: it uses vfork, where uvloop's would copy the agent's page tables.
     await asyncio.to_thread(_start, config)
 

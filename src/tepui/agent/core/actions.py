@@ -27,6 +27,10 @@ class SendToMaster(Action, frozen=True):
     message: link.FromAgent
 
 
+class OpenLink(Action, frozen=True):
+    """Connect again: all that was to be said on the link that is lost has been carried out."""
+
+
 class CloseLink(Action, frozen=True):
     """Close the connection and open another."""
 
@@ -49,13 +53,18 @@ class EndAgent(Action, frozen=True):
 
 
 class PrepareSandbox(Action, frozen=True):
-    """Make the directory, owned by `user`, and fetch the URIs into it."""
+    """Make the directory, owned by `user`, and fetch the URIs into it.
+
+    An agent may have begun with it before, and was killed: it may be there, with whatever is in it.
+    """
 
     container_id: str
     directory: str
     user: str | None
     uris: tuple[mesos.CommandInfo.URI, ...]
-    virtual_path: str  # by which /files also knows it
+    virtual_path: str  # by which /files also knows it; '': it lies within its executor's
+    link: str = ""  # a symbolic link that is to lead to it, for people who know its task; '': none
+    has_image: bool = False  # then the image may know a `user` whom the machine does not
 
 
 class AttachSandbox(Action, frozen=True):
@@ -75,6 +84,7 @@ class RemoveSandbox(Action, frozen=True):
     """Remove the directory with all that is in it."""
 
     directory: str
+    within: str = ""  # the sandbox of the outermost container around it, whose task may lay links
 
 
 class Limits(Struct, frozen=True):
@@ -87,16 +97,53 @@ class Limits(Struct, frozen=True):
     disk_bytes: int
 
 
-class LaunchContainer(Action, frozen=True):
-    """Start the command in a container of its own."""
+NO_LIMITS = Limits(0, None, 0, None, 0)  # of a container that shares those of its parent
+
+
+class ProvisionContainer(Action, frozen=True):
+    """Get what the container needs to be launched: image, volumes, networks. Nothing runs.
+
+    ContainerProvisioned or LaunchFailed follows. An agent may have asked for it before, and was
+    killed: nothing is left of that, or it is of use. Asked only of a container with `container`.
+    """
 
     container_id: str
+    directory: str
+    container: mesos.ContainerInfo
+    user: str | None
+    parent: str | None = None
+
+
+class LaunchContainer(Action, frozen=True):
+    """Start the command in a container of its own, which was provisioned if it has `container`.
+
+    ContainerStarted or LaunchFailed follows, and after the former ContainerExited at some time.
+    """
+
+    container_id: str  # of a nested one: its parent's, a dot, and its own name
+    directory: str
+    command: mesos.CommandInfo | None  # None: a pod's, without process, until it is destroyed
+    container: mesos.ContainerInfo | None
+    environment: Mapping[str, str]
+    user: str | None
+    limits: Limits
+    parent: str | None = None  # a container that it lives in: a pod's, or a task's
+    gpus: int = 0  # of its own, whole ones, for as long as it runs
+
+
+class LaunchSession(Action, frozen=True):
+    """Start the command in a container that runs: for the client that asks, and as long as it is there.
+
+    ContainerStarted or LaunchFailed follows, and after the former ContainerExited at some time.
+    """
+
+    container_id: str
+    parent: str
     directory: str
     command: mesos.CommandInfo
     container: mesos.ContainerInfo | None
     environment: Mapping[str, str]
     user: str | None
-    limits: Limits
 
 
 class AdoptContainer(Action, frozen=True):
@@ -104,6 +151,7 @@ class AdoptContainer(Action, frozen=True):
 
     container_id: str
     limits: Limits
+    directory: str
 
 
 class SignalContainer(Action, frozen=True):
@@ -114,7 +162,10 @@ class SignalContainer(Action, frozen=True):
 
 
 class DestroyContainer(Action, frozen=True):
-    """Kill every process of the container, whatever state it is in."""
+    """Kill every process of the container, whatever state it is in.
+
+    One that is being provisioned, or was, is given up: LaunchFailed or ContainerExited follows.
+    """
 
     container_id: str
 
@@ -136,7 +187,7 @@ class ForgetContainer(Action, frozen=True):
 
 
 class CommandProbe(Struct, frozen=True, tag=True):
-    """Run a command beside the task, in its sandbox and environment."""
+    """Run a command in the task's container, in its sandbox and environment."""
 
     container_id: str  # of the probe itself
     beside: str  # the task's container
@@ -152,6 +203,7 @@ class HttpProbe(Struct, frozen=True, tag=True):
     """Ask for a page."""
 
     url: str
+    beside: str | None = None  # the container from whose network it is asked; None: the agent's
 
 
 class TcpProbe(Struct, frozen=True, tag=True):
@@ -159,6 +211,7 @@ class TcpProbe(Struct, frozen=True, tag=True):
 
     ip: str
     port: int
+    beside: str | None = None  # as of HttpProbe
 
 
 Probe = CommandProbe | HttpProbe | TcpProbe
@@ -227,7 +280,29 @@ class AnswerOperator(Action, frozen=True):
     response: agent.Response
 
 
-Reply: TypeAlias = AcceptExecutor | AnswerExecutor | AnswerClassic | AnswerOperator
+class FoundContainer(Struct, frozen=True):
+    """Where a container is that somebody wants to reach into."""
+
+    container_id: str
+    directory: str
+    pid: int | None  # None: it does not run yet; 0: it has no process of its own
+    has_terminal: bool
+    network_infos: tuple[mesos.NetworkInfo, ...] = ()  # on networks of its own
+
+
+class AnswerContainer(Action, frozen=True):
+    """Answer a call about a container: a status, with a sentence, a response or where it is."""
+
+    request: int
+    status: int
+    text: str
+    response: agent.Response | None = None
+    found: FoundContainer | None = None
+
+
+Reply: TypeAlias = (
+    AcceptExecutor | AnswerExecutor | AnswerClassic | AnswerOperator | AnswerContainer
+)
 
 
 class Note(Action, frozen=True):

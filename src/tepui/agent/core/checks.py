@@ -1,4 +1,4 @@
-"""Checks and health checks of command tasks.
+"""Checks and health checks of the tasks that the agent runs itself.
 
 A probe follows the one before after an interval. A health check that fails counts, except within
 the grace period of a task that never was healthy; every failure is reported, a success when it is
@@ -26,7 +26,7 @@ from tepui.agent.core.events import (
     TcpTried,
 )
 from tepui.agent.core.reports import empty_status
-from tepui.agent.core.state import Executor, Framework, State, Task, Watch
+from tepui.agent.core.state import Executor, Framework, State, Supervision, Task, Watch
 from tepui.wire import mesos
 from tepui.wire.states import TERMINAL_STATES
 
@@ -38,27 +38,20 @@ CHECK_REASON = mesos.TaskStatus.Reason.REASON_TASK_CHECK_STATUS_UPDATED
 
 
 def begin(
-    state: State,
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now_ms: int,
-    step: Effects,
+    state: State, framework: Framework, task: Task, supervision: Supervision, now_ms: int
 ) -> None:
     """The first probes are due after their delays."""
-    command = executor.command
-    assert command is not None
-    assert command.started_ms is not None
-    started_ms = command.started_ms
+    assert supervision.started_ms is not None
+    started_ms = supervision.started_ms
     if task.info.health_check is not None:
         is_fresh = not task.statuses or task.statuses[-1].healthy is None
-        command.health = Watch(started_ms, initializing=is_fresh)
+        supervision.health = Watch(started_ms, initializing=is_fresh)
         delay_ms = seconds_to_ms(task.info.health_check.delay_seconds)
-        _schedule(state, framework, task, command.health, delay_ms, now_ms, health=True)
+        _schedule(state, framework, task, supervision.health, delay_ms, now_ms, health=True)
     if task.info.check is not None:
-        command.check = Watch(started_ms)
+        supervision.check = Watch(started_ms)
         delay_ms = seconds_to_ms(task.info.check.delay_seconds)
-        _schedule(state, framework, task, command.check, delay_ms, now_ms, health=False)
+        _schedule(state, framework, task, supervision.check, delay_ms, now_ms, health=False)
 
 
 def check_due(state: State, event: CheckDue, now_ms: int, step: Effects) -> None:
@@ -126,13 +119,12 @@ def _schedule(
 def _find(
     state: State, framework_id: str, task_id: str, *, health: bool
 ) -> tuple[Framework, Executor, Task, Watch] | None:
-    framework = state.frameworks.get(framework_id)
-    executor = state.executor(framework_id, task_id)
     task = state.task(framework_id, task_id)
-    if framework is None or executor is None or task is None or executor.command is None:
+    executor = None if task is None else state.executor(framework_id, task.executor_id)
+    if executor is None or task is None or task.supervision is None:
         return None
-    watch = executor.command.health if health else executor.command.check
-    return None if watch is None else (framework, executor, task, watch)
+    watch = task.supervision.health if health else task.supervision.check
+    return None if watch is None else (state.frameworks[framework_id], executor, task, watch)
 
 
 def _health_checked(
@@ -157,10 +149,10 @@ def _health_checked(
         return
     watch.failures += 1
     _tell(state, framework, task, HEALTH_REASON, now_ms, step, healthy=False)
-    assert executor.command is not None
-    if watch.failures >= check.consecutive_failures and executor.command.kill is None:
-        executor.command.unhealthy = True
-        kills.kill_command(state, framework, executor, None, now_ms, step)
+    assert task.supervision is not None
+    if watch.failures >= check.consecutive_failures and task.supervision.kill is None:
+        task.supervision.unhealthy = True
+        kills.kill(state, framework, executor, task, None, now_ms, step)
 
 
 def _checked(

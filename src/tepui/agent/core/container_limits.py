@@ -16,6 +16,7 @@ from tepui.resources import Resources
 from tepui.wire import mesos
 
 MIB = 1024 * 1024
+MILLI_MAX = 2**63 - 1  # as BYTES_MAX: what is saved are 64 bits
 BYTES_MAX = 2**63 - 1  # a framework may name any limit; more than this, no kernel takes
 Part = tuple[tuple[mesos.Resource, ...], Mapping[str, mesos.Value.Scalar]]
 
@@ -26,6 +27,11 @@ def limits_of(
     """The limits of a container with this executor and these tasks."""
     parts: list[Part] = [(executor, {})]
     parts += [(task.resources, task.limits) for task in tasks]
+    return limits_of_parts(parts, cfs=cfs)
+
+
+def limits_of_parts(parts: Iterable[Part], *, cfs: bool) -> Limits:
+    """The limits of a container with resources, and limits above them, of several."""
     cpus_milli = mem_milli = disk_milli = 0
     cpus_limit_milli: int | None = 0
     mem_limit_milli: int | None = 0
@@ -48,11 +54,17 @@ def limits_of(
     )
 
 
+def gpus_of(*resources: tuple[mesos.Resource, ...]) -> int:
+    """How many GPUs these are; the master lets no part of one pass."""
+    return sum(Resources.of(wire).scalar("gpus") for wire in resources) // 1000
+
+
 def _sum(sum_milli: int | None, limit: mesos.Value.Scalar | None, share_milli: int) -> int | None:
     """The sum with one more limit; None is without limit."""
     if sum_milli is None or (limit is not None and isinf(limit.value)):
         return None
-    return sum_milli + (share_milli if limit is None else round(limit.value * 1000))
+    own_milli = share_milli if limit is None else round(limit.value * 1000)
+    return min(sum_milli + own_milli, MILLI_MAX)
 
 
 def _bytes(milli_mib: int) -> int:

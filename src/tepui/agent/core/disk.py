@@ -1,5 +1,7 @@
 """A disk that fills: old sandboxes are removed earlier, and no task is taken when it is full.
 
+A container that holds more than its share is ended, where that is asked for.
+
 Source of the age: Mesos slave.cpp (Slave::age), docs/configuration/agent.md (gc_disk_headroom).
 Differs from Mesos, which may remove a sandbox the moment its executor is over and goes on to
 take tasks: a sandbox that is not an hour old is kept until the disk is full.
@@ -7,9 +9,10 @@ take tasks: a sandbox that is not an hour old is kept until the disk is full.
 
 from __future__ import annotations
 
-from tepui.agent.core import gc, lives, updates
+from tepui.agent.core import gc, lives, operator_lives, starts, updates
+from tepui.agent.core.actions import DestroyContainer
 from tepui.agent.core.effects import Effects, note, send
-from tepui.agent.core.events import DiskMeasured
+from tepui.agent.core.events import DiskExceeded, DiskMeasured
 from tepui.agent.core.lives import STATUS_UNKNOWN
 from tepui.agent.core.state import Framework, State
 from tepui.wire import link, mesos
@@ -33,6 +36,25 @@ def disk_measured(state: State, event: DiskMeasured, now_ms: int, step: Effects)
         state.disk_full = f"the disk of {state.settings.work_dir} is full: {free} MB are free, {wanted} are needed"
     note(step, "disk_full" if is_full else "disk_has_room", free_bytes=str(event.free_bytes))
     tell(state, step)
+
+
+def disk_exceeded(state: State, event: DiskExceeded, now_ms: int, step: Effects) -> None:
+    """The container ends for what it holds, unless it does already: its tasks fail, and say why."""
+    one = state.operator_containers.get(event.container_id)
+    if one is not None:
+        if one.exited is None and one.container.ending is None:
+            one.container.ending = lives.out_of_disk(one.container.limits, event.message)
+            operator_lives.destroy(state, one, step)
+        return
+    place = state.place(event.container_id)
+    if place is None or place.container.ending is not None:
+        return
+    task = place.task
+    if task is not None and task.supervision is not None and task.supervision.kill is not None:
+        return
+    place.container.ending = lives.out_of_disk(place.container.limits, event.message)
+    starts.changed(state, place)
+    step.then.append(DestroyContainer(event.container_id))
 
 
 def tell(state: State, step: Effects) -> None:

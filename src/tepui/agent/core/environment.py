@@ -6,7 +6,7 @@ Source: Mesos slave/containerizer/containerizer.cpp (executorEnvironment), slave
 from __future__ import annotations
 
 from tepui.agent.core.durations import to_ms
-from tepui.agent.core.state import Executor, Framework, State
+from tepui.agent.core.state import Container, Executor, Framework, Kind, State
 from tepui.base.durations import format_duration_ms
 from tepui.wire import mesos
 
@@ -38,7 +38,7 @@ def environment_of(
         "MESOS_SLAVE_ID": state.agent_id.value,
         "MESOS_SLAVE_PID": settings.pid,
     }
-    if executor.built_in:
+    if executor.kind is Kind.COMMAND:
         variables["MESOS_ALLOCATION_ROLE"] = executor.role
     if framework.info.checkpoint:
         variables["MESOS_RECOVERY_TIMEOUT"] = format_duration_ms(settings.recovery_timeout_ms)
@@ -46,6 +46,28 @@ def environment_of(
             SUBSCRIPTION_BACKOFF_MAX_MS
         )
     return variables | own_variables(command)
+
+
+def environment_in_pod(
+    state: State, executor: Executor, container: Container, command: mesos.CommandInfo
+) -> dict[str, str]:
+    """What a task of a pod finds; where it runs, it is told whatever its own variables say.
+
+    Source: Mesos launcher/default_executor.cpp.
+    """
+    own = {"PATH": PATH, "MESOS_SANDBOX": container.directory} | own_variables(command)
+    return own | {
+        "MESOS_CONTAINER_IP": _address_of(state, executor, container),
+        "MESOS_ALLOCATION_ROLE": executor.role,
+    }
+
+
+def _address_of(state: State, executor: Executor, container: Container) -> str:
+    for info in container.network_infos or executor.container.network_infos:
+        for address in info.ip_addresses:
+            if address.ip_address is not None:
+                return address.ip_address
+    return state.settings.ip
 
 
 def own_variables(command: mesos.CommandInfo) -> dict[str, str]:
@@ -74,13 +96,27 @@ def directory_of(state: State, framework_id: str, executor_id: str, container_id
     return f"{root}/frameworks/{framework_id}/executors/{executor_id}/runs/{container_id}"
 
 
+def directory_in_pod(executor: Executor, name: str) -> str:
+    """The sandbox of a task of a pod, whose container has this name within the pod's."""
+    return f"{executor.directory}/containers/{name}"
+
+
+def task_link(executor: Executor, task_id: str) -> str:
+    """The symbolic link by which people find that sandbox."""
+    return f"{executor.directory}/tasks/{task_id}"
+
+
 def virtual_path_of(framework_id: str, executor_id: str) -> str:
     """The path by which /files knows the sandbox of the last run."""
     return f"/frameworks/{framework_id}/executors/{executor_id}/runs/latest"
 
 
-def user_of(state: State, framework: Framework, command: mesos.CommandInfo) -> str | None:
-    """The user to run as: the command's, else the framework's; None: the agent's own."""
+def user_of(state: State, framework: Framework, *commands: mesos.CommandInfo | None) -> str | None:
+    """The user to run as: of the first command that names one, else the framework's.
+
+    None: the agent's own.
+    """
     if not state.settings.switch_user:
         return None
-    return command.user or framework.info.user or None
+    named = (command.user for command in commands if command is not None and command.user)
+    return next(named, framework.info.user or None)

@@ -64,11 +64,25 @@ class SandboxFailed(Event, frozen=True):
     message: str
 
 
+class ContainerProvisioned(Event, frozen=True):
+    """The container has what it needs to be launched: image, volumes, networks."""
+
+    container_id: str
+
+
 class ContainerStarted(Event, frozen=True):
-    """The container's first process runs."""
+    """The container's first process runs; a pod's container has none, and `pid` is 0."""
 
     container_id: str
     pid: int
+    network_infos: tuple[mesos.NetworkInfo, ...] = ()  # with its addresses, on networks of its own
+
+
+class ContainerProgressed(Event, frozen=True):
+    """How far the provisioning of a container is, in words; told now and then."""
+
+    container_id: str
+    message: str
 
 
 class LaunchFailed(Event, frozen=True):
@@ -84,6 +98,13 @@ class ContainerExited(Event, frozen=True):
     container_id: str
     status: int
     memory_exceeded: str | None = None  # the sentence, when it was killed for its memory
+
+
+class DiskExceeded(Event, frozen=True):
+    """The container, or what is within it, holds more on disk than it may: it is to end."""
+
+    container_id: str
+    message: str
 
 
 # Checks
@@ -165,6 +186,8 @@ class ClassicAsked(Event, frozen=True):
     view: Classic
     usage: Mapping[str, mesos.ResourceStatistics]  # by container, where the view shows it
     system: Mapping[str, float]  # metrics of the machine, where the view shows it
+    show_nested: bool = False  # containers within others, too
+    show_standalone: bool = False  # those of operators without a parent, too
 
 
 class OperatorCalled(Event, frozen=True):
@@ -174,6 +197,28 @@ class OperatorCalled(Event, frozen=True):
     call: agent.Call.Type
     usage: Mapping[str, mesos.ResourceStatistics]
     system: Mapping[str, float]
+    show_nested: bool = False  # containers within others, too
+    show_standalone: bool = False  # those of operators without a parent, too
+
+
+class ContainerCalled(Event, frozen=True):
+    """A call of the operator API that launches, awaits, kills or removes a container."""
+
+    request: int
+    call: agent.Call
+
+
+class ContainerAsked(Event, frozen=True):
+    """Somebody wants to reach into a container."""
+
+    request: int
+    container_id: str
+
+
+class SessionLeft(Event, frozen=True):
+    """The client of a session has gone, or heard its end."""
+
+    container_id: str
 
 
 class StopAsked(Event, frozen=True):
@@ -199,21 +244,21 @@ class RegistrationOverdue(Event, frozen=True):
 
 
 class KillGraceEnded(Event, frozen=True):
-    """A command task had its time to end by itself."""
+    """A task that the agent runs itself had its time to end by itself."""
 
     framework_id: str
     task_id: str
 
 
 class CompletionTimeReached(Event, frozen=True):
-    """A command task has run as long as it may."""
+    """A task that the agent runs itself has run as long as it may."""
 
     framework_id: str
     task_id: str
 
 
 class CheckDue(Event, frozen=True):
-    """It is time for the next check of a command task."""
+    """It is time for the next check of a task that the agent runs itself."""
 
     framework_id: str
     task_id: str
@@ -261,4 +306,6 @@ FROM_PEERS = (
     ExecutorCalled,
     ClassicAsked,
     OperatorCalled,
+    ContainerCalled,
+    ContainerAsked,
 )  # peers can send any number of these; too many are refused

@@ -12,24 +12,23 @@ Source: Mesos slave.cpp (subscribe, shutdownExecutor), slave/validation.cpp; rec
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from msgspec import structs
 
-from tepui.agent.core import lives, saved, updates
+from tepui.agent.core import fitting, lives, saved, starts, updates
 from tepui.agent.core.actions import (
     AbandonSandbox,
     AcceptExecutor,
     AnswerExecutor,
     CloseExecutor,
     DestroyContainer,
-    LaunchContainer,
-    Limits,
     SendToExecutor,
-    UpdateContainer,
 )
 from tepui.agent.core.allocated import allocated_executor, allocated_task
 from tepui.agent.core.container_limits import limits_of
 from tepui.agent.core.effects import Effects, note, send
-from tepui.agent.core.environment import environment_of, shutdown_grace_ms, user_of
+from tepui.agent.core.environment import shutdown_grace_ms
 from tepui.agent.core.events import (
     ExecutorCalled,
     ExecutorLeft,
@@ -39,10 +38,13 @@ from tepui.agent.core.events import (
     ShutdownGraceEnded,
 )
 from tepui.agent.core.state import (
+    NOT_LAUNCHED,
+    NOT_STARTED,
     TAKEN_PER_TASK_MAX,
     Ending,
     Executor,
     Framework,
+    Kind,
     Phase,
     State,
     Task,
@@ -54,45 +56,34 @@ from tepui.wire import link, mesos
 from tepui.wire.states import TERMINAL_STATES
 
 HELD_UP_MS = 1_000  # a timer that rings so late says that the agent itself was late
-NO_COMMAND = mesos.CommandInfo()
 TaskState = mesos.TaskState
 
 
 def run_tasks(
-    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: Effects
+    state: State,
+    framework: Framework,
+    executor: Executor | None,
+    message: link.RunTasks,
+    now_ms: int,
+    step: Effects,
 ) -> None:
     """The tasks are queued for their executor, which is launched when it is not there."""
     assert message.executor is not None
-    executor = framework.executors.get(message.executor.executor_id.value)
+    is_new = executor is None
     if executor is None:
-        executor = _launch(state, framework, message, now_ms, step)
-    elif executor.phase in (Phase.TERMINATING, Phase.TERMINATED):
-        _refuse(state, framework, executor, message, now_ms, step)
-        return
-    for info in message.tasks:
-        task = lives.add_task(state, framework, executor, info)
-        executor.queued.append(task.id)
-    if executor.connection is not None:
-        _deliver(state, framework, executor, step)
-
-
-def start_container(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
-    """The sandbox is ready: the container is being launched."""
-    command = executor.info.command or NO_COMMAND
-    executor.phase = Phase.LAUNCHING
-    executor.limits = _limits(state, framework, executor)
-    saved.executor_changed(state, executor)
-    step.then.append(
-        LaunchContainer(
-            executor.container_id,
-            executor.directory,
-            command,
-            executor.info.container,
-            environment_of(state, framework, executor, command),
-            user_of(state, framework, command),
-            executor.limits,
+        info = structs.replace(message.executor, framework_id=mesos.FrameworkID(framework.id))
+        limits = limits_of(info.resources, message.tasks, cfs=state.settings.cgroups_enable_cfs)
+        executor = lives.begin_executor(
+            state, framework, info, Kind.CUSTOM, message.role, limits, now_ms, step
         )
-    )
+    group = tuple(info.task_id.value for info in message.tasks) if message.group else ()
+    for task_info in message.tasks:
+        task = lives.add_task(state, framework, executor, task_info, group)
+        executor.queued.append(task.id)
+    if is_new:
+        starts.begin(state, framework, executor, step)
+    elif executor.connection is not None:
+        _deliver(state, framework, executor, step)
 
 
 def started(state: State, executor: Executor, now_ms: int, step: Effects) -> None:
@@ -103,7 +94,7 @@ def started(state: State, executor: Executor, now_ms: int, step: Effects) -> Non
 
 def await_registration(state: State, executor: Executor, now_ms: int) -> None:
     """The executor has its time to subscribe, or to subscribe again to a new agent."""
-    executor.phase = Phase.REGISTERING
+    executor.container.phase = Phase.REGISTERING
     saved.executor_changed(state, executor)
     due_ms = now_ms + _registration_ms(state, executor)
     due = RegistrationExpired(executor.container_id, due_ms)
@@ -121,8 +112,8 @@ def registration_expired(
         # from Mesos, which ends it.)
         await_registration(state, executor, now_ms)
         return
-    executor.phase = Phase.TERMINATING
-    executor.ending = _silent(state, executor)
+    executor.container.phase = Phase.TERMINATING
+    executor.container.ending = _silent(state, executor)
     saved.executor_changed(state, executor)
     step.then.append(DestroyContainer(executor.container_id))
 
@@ -132,7 +123,7 @@ def registration_expired(
 
 def shut_down(state: State, executor: Executor, now_ms: int, step: Effects) -> None:
     """The executor is asked to end, and will be ended when it does not in time."""
-    assert not executor.built_in
+    assert executor.kind is Kind.CUSTOM
     match executor.phase:
         case Phase.TERMINATING | Phase.TERMINATED:
             return
@@ -140,12 +131,12 @@ def shut_down(state: State, executor: Executor, now_ms: int, step: Effects) -> N
             step.then.append(AbandonSandbox(executor.container_id))
             lives.executor_ended(state, executor, lives.STATUS_UNKNOWN, now_ms, step)
             return
-        case Phase.LAUNCHING:
-            executor.phase = Phase.TERMINATING
+        case Phase.PROVISIONING | Phase.LAUNCHING:
+            executor.container.phase = Phase.TERMINATING
             saved.executor_changed(state, executor)
             step.then.append(DestroyContainer(executor.container_id))
             return
-    executor.phase = Phase.TERMINATING
+    executor.container.phase = Phase.TERMINATING
     saved.executor_changed(state, executor)
     if executor.connection is not None:
         _send(executor, api.Event(type=api.Event.Type.SHUTDOWN), step)
@@ -189,7 +180,7 @@ def executor_subscribed(
         step.then.append(AnswerExecutor(event.connection, 400, found))
         return
     framework, executor = found
-    if executor.phase is Phase.PREPARING:  # whoever calls, it was not started by us
+    if executor.phase in NOT_LAUNCHED:  # whoever calls, it was not started by us
         step.then.append(AnswerExecutor(event.connection, 400, "Executor cannot be found"))
         return
     assert event.call.subscribe is not None
@@ -207,7 +198,7 @@ def executor_subscribed(
     step.then.append(AcceptExecutor(event.connection))
     state.timers.cancel(executor.registration_timer)
     executor.registration_timer = None
-    executor.phase = Phase.RUNNING
+    executor.container.phase = Phase.RUNNING
     saved.executor_changed(state, executor)
     _schedule_heartbeat(state, executor, now_ms)
     if not executor.ever_sent and not executor.queued:
@@ -239,7 +230,7 @@ def executor_called(state: State, event: ExecutorCalled, now_ms: int, step: Effe
         step.then.append(AnswerExecutor(event.request, 400, found))
         return
     framework, executor = found
-    if executor.phase in (Phase.PREPARING, Phase.LAUNCHING, Phase.REGISTERING):
+    if executor.phase in (*NOT_STARTED, Phase.REGISTERING):
         step.then.append(AnswerExecutor(event.request, 403, "Executor is not subscribed"))
         return
     call = event.call
@@ -290,44 +281,6 @@ def _silent(state: State, executor: Executor) -> Ending:
     return Ending(TaskState.TASK_FAILED, reason.REASON_EXECUTOR_REGISTRATION_TIMEOUT, text)
 
 
-def _launch(
-    state: State, framework: Framework, message: link.RunTasks, now_ms: int, step: Effects
-) -> Executor:
-    info = message.executor
-    assert info is not None
-    command = info.command or NO_COMMAND
-    info = structs.replace(info, framework_id=mesos.FrameworkID(framework.id))
-    return lives.begin_executor(
-        state,
-        framework,
-        info,
-        role=message.role,
-        command=None,
-        limits=limits_of(info.resources, message.tasks, cfs=state.settings.cgroups_enable_cfs),
-        user=user_of(state, framework, command),
-        uris=command.uris,
-        now_ms=now_ms,
-        step=step,
-    )
-
-
-def _refuse(
-    state: State,
-    framework: Framework,
-    executor: Executor,
-    message: link.RunTasks,
-    now_ms: int,
-    step: Effects,
-) -> None:
-    """The executor ends: these tasks never ran (Mesos: slave.cpp, __run)."""
-    task_state = updates.gone_state(framework)
-    reason = mesos.TaskStatus.Reason.REASON_EXECUTOR_TERMINATED
-    text = f"Executor {executor.phase.lower()}"
-    for info in message.tasks:
-        task = lives.add_refused_task(state, framework, info, executor.id)
-        updates.report_from_agent(state, framework, task, task_state, reason, text, now_ms, step)
-
-
 def _give_up_unknown(
     state: State,
     framework: Framework,
@@ -351,29 +304,20 @@ def _deliver(state: State, framework: Framework, executor: Executor, step: Effec
     """All queued tasks are sent, the container's limits first."""
     if not executor.queued:
         return
-    _fit_container(state, framework, executor, step)
-    for task_id in executor.queued:
-        info = allocated_task(framework.tasks[task_id].info, executor.role)
-        launch = api.Event.Launch(task=info)
-        _send(executor, api.Event(type=api.Event.Type.LAUNCH, launch=launch), step)
+    fitting.fit(state, framework, executor, step)
+    waiting = [framework.tasks[task_id] for task_id in executor.queued]
+    for group, tasks in groupby(waiting, key=lambda task: task.group):
+        infos = tuple(allocated_task(task.info, executor.role) for task in tasks)
+        if group:
+            whole = api.Event.LaunchGroup(task_group=mesos.TaskGroupInfo(tasks=infos))
+            _send(executor, api.Event(type=api.Event.Type.LAUNCH_GROUP, launch_group=whole), step)
+            continue
+        for info in infos:
+            launch = api.Event.Launch(task=info)
+            _send(executor, api.Event(type=api.Event.Type.LAUNCH, launch=launch), step)
     executor.queued.clear()
     executor.ever_sent = True
     saved.executor_changed(state, executor)
-
-
-def _fit_container(state: State, framework: Framework, executor: Executor, step: Effects) -> None:
-    """The container has what the tasks that still run need."""
-    limits = _limits(state, framework, executor)
-    if executor.phase is Phase.RUNNING and limits != executor.limits:
-        executor.limits = limits
-        saved.executor_changed(state, executor)
-        step.then.append(UpdateContainer(executor.container_id, limits))
-
-
-def _limits(state: State, framework: Framework, executor: Executor) -> Limits:
-    tasks = [framework.tasks[task_id] for task_id in executor.tasks]
-    running = [task.info for task in tasks if task.state not in TERMINAL_STATES]
-    return limits_of(executor.info.resources, running, cfs=state.settings.cgroups_enable_cfs)
 
 
 def _find(state: State, call: api.Call) -> tuple[Framework, Executor] | str:
@@ -382,7 +326,9 @@ def _find(state: State, call: api.Call) -> tuple[Framework, Executor] | str:
     if framework is None:
         return "Framework cannot be found"
     executor = framework.executors.get(call.executor_id.value)
-    if executor is None or executor.built_in or executor.container_id not in state.containers:
+    if executor is None or executor.kind is not Kind.CUSTOM:
+        return "Executor cannot be found"
+    if executor.container_id not in state.containers:
         return "Executor cannot be found"
     return framework, executor
 
@@ -414,7 +360,7 @@ def _take_update(
         if not is_over and task.state in TERMINAL_STATES:
             if task.id in executor.queued:  # an executor that knows of what it was not given
                 executor.queued.remove(task.id)
-            _fit_container(state, framework, executor, step)
+            fitting.fit(state, framework, executor, step)
     assert status.uuid is not None
     acknowledged = api.Event.Acknowledged(task_id=status.task_id, uuid=status.uuid)
     event = api.Event(type=api.Event.Type.ACKNOWLEDGED, acknowledged=acknowledged)

@@ -33,6 +33,8 @@ def _tasks_fault(message: link.RunTasks) -> str | None:
     ids = {task.task_id.value for task in message.tasks}
     if not ids or len(ids) < len(message.tasks):
         return f"{len(message.tasks)} tasks with {len(ids)} ids"
+    if message.group and message.executor is None:
+        return f"a group with task '{message.tasks[0].task_id.value}' and without an executor"
     for task in message.tasks:
         if message.executor is None and task.command is None:
             return f"task '{task.task_id.value}' without a command and without an executor"

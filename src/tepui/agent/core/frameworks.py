@@ -8,10 +8,9 @@ from __future__ import annotations
 from tepui.agent.core import executors, kills, lives, saved, updates
 from tepui.agent.core.actions import SendToExecutor
 from tepui.agent.core.effects import Effects, note
-from tepui.agent.core.environment import shutdown_grace_ms
-from tepui.agent.core.state import Executor, Framework, State
+from tepui.agent.core.state import Executor, Framework, Kind, State
 from tepui.wire import executor as api
-from tepui.wire import link, mesos
+from tepui.wire import link
 
 
 def update_framework(
@@ -76,9 +75,12 @@ def scheduler_said(
 def _shut_down(
     state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
 ) -> None:
-    if not executor.built_in:
-        executors.shut_down(state, executor, now_ms, step)
-        return
-    grace = mesos.DurationInfo(nanoseconds=shutdown_grace_ms(state, executor) * 1_000_000)
-    policy = mesos.KillPolicy(grace_period=grace)
-    kills.kill_command(state, framework, executor, policy, now_ms, step)
+    match executor.kind:
+        case Kind.CUSTOM:
+            executors.shut_down(state, executor, now_ms, step)
+        case Kind.POD:
+            kills.shut_down_pod(state, framework, executor, now_ms, step)
+        case Kind.COMMAND if executor.id in executor.tasks:
+            policy = kills.shutdown_policy(state, executor)
+            task = framework.tasks[executor.id]
+            kills.kill(state, framework, executor, task, policy, now_ms, step)

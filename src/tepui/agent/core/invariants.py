@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from tepui.agent.core.pods import is_over, living
 from tepui.agent.core.state import (
     COMPLETED_FRAMEWORKS_MAX,
     COMPLETED_TASKS_PER_EXECUTOR_MAX,
+    NOT_LAUNCHED,
+    NOT_STARTED,
     Executor,
     Framework,
+    Kind,
     Phase,
     State,
     Task,
@@ -23,6 +27,11 @@ def check(state: State) -> None:
     for container_id, executor in state.containers.items():
         assert executor.container_id == container_id
         assert state.frameworks[executor.framework_id].executors[executor.id] is executor
+    for container_id, (framework_id, task_id) in state.task_containers.items():
+        container = state.frameworks[framework_id].tasks[task_id].container
+        assert container is not None
+        assert container.id == container_id
+        assert container.phase is not Phase.TERMINATED
     for connection, container_id in state.connections.items():
         assert state.containers[container_id].connection == connection
     for framework_id, framework in state.frameworks.items():
@@ -54,12 +63,56 @@ def _check_executor(state: State, framework: Framework, executor: Executor) -> N
     if executor.phase is Phase.TERMINATED:
         assert executor.connection is None
         assert not executor.queued
-    if executor.command is not None and executor.command.kill is not None:
-        assert executor.command.health is None, "a task that is killed is not checked"
-        assert executor.command.check is None
+    if executor.kind is Kind.POD:
+        _check_pod(state, framework, executor)
+
+
+def _check_pod(state: State, framework: Framework, executor: Executor) -> None:
+    """Its tasks wait for it, are within it, or are over; it lasts as long as one is not."""
+    left = living(framework, executor)
+    if executor.phase is Phase.TERMINATED:
+        assert not left, "nothing is within what is not there"
+    elif executor.phase is not Phase.TERMINATING and state.stopping is None:
+        assert left, "a pod without tasks ends"
+    if executor.queued:
+        assert executor.phase in NOT_STARTED, "nothing waits for a pod that is there"
+    for task_id in executor.tasks:
+        task = framework.tasks[task_id]
+        assert task_id in task.group
+        if not framework.ending and state.stopping is None:
+            assert is_over(executor, task) == (task.state in TERMINAL_STATES)
+        container = task.container
+        if container is not None:
+            assert executor.phase not in NOT_STARTED
+            assert container.id.startswith(executor.container_id + ".")
+            assert container.directory.startswith(executor.directory + "/")
+    for task in left:
+        _check_group(framework, executor, task)
+
+
+def _check_group(framework: Framework, executor: Executor, task: Task) -> None:
+    """Of a group nothing is launched before all can be."""
+    phases = {
+        one.container.phase if one.container is not None and not one.container.ending else None
+        for one in living(framework, executor, task)
+    }
+    if phases & {Phase.LAUNCHING, Phase.RUNNING}:
+        assert not phases & set(NOT_LAUNCHED), f"the group of task {task.id} runs in part"
+
+
+def _check_supervision(state: State, framework: Framework, task: Task) -> None:
+    executor = framework.executors.get(task.executor_id)
+    if executor is None or task.id not in executor.tasks:
+        return
+    assert (task.supervision is None) == (executor.kind is Kind.CUSTOM)
+    assert task.container is None or executor.kind is Kind.POD
+    if task.supervision is not None and task.supervision.kill is not None:
+        assert task.supervision.health is None, "a task that is killed is not checked"
+        assert task.supervision.check is None
 
 
 def _check_task(state: State, framework: Framework, task: Task) -> None:
+    _check_supervision(state, framework, task)
     if task.state in TERMINAL_STATES and not framework.ending:
         assert task.pending, f"task {task.id} is over and is still here"
         assert task.pending[-1].state is task.state

@@ -1,16 +1,18 @@
 """Killing tasks: SIGTERM to every process, then SIGKILL when the grace period is over.
 
-A task that was not delivered yet is TASK_KILLED at once. A task of an executor that subscribes is
-killed by that executor.
+A task that was not delivered yet is TASK_KILLED at once, and its group with it. A task of an
+executor that subscribes is killed by that executor. A group in a pod that does not run as a whole
+is killed as a whole; of one that does, the others are killed when the first is gone.
 
-Source: Mesos slave.cpp (killTask), launcher/executor.cpp; recorded answers.
+Source: Mesos slave.cpp (killTask), launcher/executor.cpp, launcher/default_executor.cpp; recorded
+answers.
 """
 
 from __future__ import annotations
 
 import signal
 
-from tepui.agent.core import executors, lives, probes, saved, updates
+from tepui.agent.core import executors, lives, pods, probes, saved, starts, updates
 from tepui.agent.core.actions import (
     AbandonSandbox,
     DestroyContainer,
@@ -18,13 +20,26 @@ from tepui.agent.core.actions import (
 )
 from tepui.agent.core.durations import to_ms
 from tepui.agent.core.effects import Effects, note
+from tepui.agent.core.environment import shutdown_grace_ms
 from tepui.agent.core.events import CompletionTimeReached, KillGraceEnded
-from tepui.agent.core.reports import say, task_of
-from tepui.agent.core.state import Ending, Executor, Framework, Kill, Phase, State
+from tepui.agent.core.reports import say
+from tepui.agent.core.state import (
+    Ending,
+    Executor,
+    Framework,
+    Kill,
+    Kind,
+    Phase,
+    Place,
+    State,
+    Task,
+    container_of,
+)
 from tepui.wire import link, mesos
 from tepui.wire.states import TERMINAL_STATES
 
 GRACE_MS = 3_000  # Mesos: mesos.proto, KillPolicy
+AT_ONCE = mesos.KillPolicy(grace_period=mesos.DurationInfo(nanoseconds=0))
 
 KILLED_DURING_LAUNCH = Ending(
     mesos.TaskState.TASK_KILLED,
@@ -41,11 +56,14 @@ def kill_task(state: State, message: link.KillTask, now_ms: int, step: Effects) 
         note(step, "kill_of_unknown_task", framework=message.framework_id, task=message.task_id)
         return
     executor = framework.executors[task.executor_id]
-    if executor.built_in:
-        kill_command(state, framework, executor, message.kill_policy, now_ms, step)
+    if executor.kind is not Kind.CUSTOM:
+        kill(state, framework, executor, task, message.kill_policy, now_ms, step)
     elif task.id in executor.queued:
-        executor.queued.remove(task.id)
-        _report_killed_during_launch(state, framework, task.id, now_ms, step)
+        for name in task.group or (task.id,):
+            if name in executor.queued:
+                executor.queued.remove(name)
+                one = framework.tasks[name]
+                _report_end(state, framework, one, KILLED_DURING_LAUNCH, now_ms, step)
         if not executor.ever_sent and not executor.queued:
             executors.shut_down(state, executor, now_ms, step)
     else:
@@ -53,86 +71,169 @@ def kill_task(state: State, message: link.KillTask, now_ms: int, step: Effects) 
         executors.say_kills(framework, executor, step)
 
 
-def kill_command(
+def kill(
     state: State,
     framework: Framework,
     executor: Executor,
+    task: Task,
     policy: mesos.KillPolicy | None,
     now_ms: int,
     step: Effects,
 ) -> None:
-    """The command is ending. `policy` is that of the KILL; the task's own comes second.
+    """The task is ending. `policy` is that of the KILL; the task's own comes second.
 
     A second kill can only make the grace period shorter.
     """
-    command = executor.command
-    assert command is not None
-    match executor.phase:
-        case Phase.PREPARING:
-            step.then.append(AbandonSandbox(executor.container_id))
-            executor.ending = KILLED_DURING_LAUNCH
-            lives.executor_ended(state, executor, lives.STATUS_UNKNOWN, now_ms, step)
-        case Phase.LAUNCHING:
-            if executor.ending is None:
-                executor.ending = KILLED_DURING_LAUNCH
-                saved.executor_changed(state, executor)
-                step.then.append(DestroyContainer(executor.container_id))
-        case Phase.RUNNING if command.kill is None:
-            is_told = framework.has(mesos.FrameworkInfo.Capability.Type.TASK_KILLING_STATE)
-            if is_told and not command.overdue:
-                say(state, framework, executor, mesos.TaskState.TASK_KILLING, now_ms, step)
-            probes.end(state, command, step)
-            step.then.append(SignalContainer(executor.container_id, signal.SIGTERM))
-            grace_ms = _grace_ms(framework, executor, policy)
-            command.kill = kill_until(state, executor, now_ms, now_ms + grace_ms)
-            saved.executor_changed(state, executor)
-        case Phase.RUNNING if command.kill is not None:
-            kill = command.kill
-            until_ms = max(now_ms, kill.since_ms + _grace_ms(framework, executor, policy))
-            if until_ms < kill.until_ms:
-                state.timers.cancel(kill.timer)
-                command.kill = kill_until(state, executor, kill.since_ms, until_ms)
-                saved.executor_changed(state, executor)
-        case _:
-            pass
+    if executor.kind is Kind.COMMAND:
+        _kill(state, framework, executor, task, policy, KILLED_DURING_LAUNCH, now_ms, step)
+        return
+    group = pods.living(framework, executor, task)
+    is_whole = all(one.container and one.container.phase is Phase.RUNNING for one in group)
+    for one in [task] if is_whole else group:
+        _kill(state, framework, executor, one, policy, KILLED_DURING_LAUNCH, now_ms, step)
+    pods.settle(state, framework, executor, now_ms, step)
+
+
+def end_group(
+    state: State,
+    framework: Framework,
+    executor: Executor,
+    task: Task,
+    now_ms: int,
+    step: Effects,
+) -> None:
+    """The task has failed or was killed: the others of its group are ending.
+
+    Differs from Mesos: they have the grace of their own kill policies.
+    """
+    reason = mesos.TaskStatus.Reason.REASON_TASK_KILLED_DURING_LAUNCH
+    text = f"Task group failure: task '{task.id}' of its group has ended"
+    never_ran = Ending(mesos.TaskState.TASK_KILLED, reason, text)
+    for one in pods.living(framework, executor, task):
+        assert one.supervision is not None
+        if one.supervision.kill is None:
+            _kill(state, framework, executor, one, None, never_ran, now_ms, step)
+
+
+def shut_down_pod(
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
+) -> None:
+    """All tasks of the pod are ending, and it takes no others."""
+    policy = shutdown_policy(state, executor)
+    for task in pods.living(framework, executor):
+        _kill(state, framework, executor, task, policy, KILLED_DURING_LAUNCH, now_ms, step)
+    if executor.phase is Phase.RUNNING and pods.living(framework, executor):
+        executor.container.phase = Phase.TERMINATING
+        saved.executor_changed(state, executor)
+    elif executor.phase is not Phase.TERMINATING or executor.exit_status is not None:
+        pods.settle(state, framework, executor, now_ms, step)
+
+
+def shutdown_policy(state: State, executor: Executor) -> mesos.KillPolicy:
+    """How the executor's tasks are killed when it is shut down."""
+    grace = mesos.DurationInfo(nanoseconds=shutdown_grace_ms(state, executor) * 1_000_000)
+    return mesos.KillPolicy(grace_period=grace)
 
 
 def kill_grace_ended(state: State, event: KillGraceEnded, now_ms: int, step: Effects) -> None:
-    executor = state.executor(event.framework_id, event.task_id)
-    if executor is not None and executor.container_id in state.containers:
-        step.then.append(DestroyContainer(executor.container_id))
+    place = _running(state, event.framework_id, event.task_id)
+    if place is not None:
+        step.then.append(DestroyContainer(place.container.id))
 
 
 def completion_time_reached(
     state: State, event: CompletionTimeReached, now_ms: int, step: Effects
 ) -> None:
-    executor = state.executor(event.framework_id, event.task_id)
-    if executor is None or executor.command is None or executor.command.kill is not None:
+    place = _running(state, event.framework_id, event.task_id)
+    if place is None or place.task is None or place.task.supervision is None:
         return
-    framework = state.frameworks[event.framework_id]
-    executor.command.overdue = True
-    at_once = mesos.KillPolicy(grace_period=mesos.DurationInfo(nanoseconds=0))
-    kill_command(state, framework, executor, at_once, now_ms, step)
+    if place.task.supervision.kill is None:
+        place.task.supervision.overdue = True
+        kill(state, place.framework, place.executor, place.task, AT_ONCE, now_ms, step)
 
 
-def kill_until(state: State, executor: Executor, since_ms: int, until_ms: int) -> Kill:
+def kill_until(
+    state: State, framework: Framework, task: Task, since_ms: int, until_ms: int
+) -> Kill:
     """The kill that is under way, its grace period timed."""
-    due = KillGraceEnded(executor.framework_id, executor.id)
+    due = KillGraceEnded(framework.id, task.id)
     return Kill(since_ms, until_ms, state.timers.set(until_ms, due))
 
 
-def _grace_ms(framework: Framework, executor: Executor, policy: mesos.KillPolicy | None) -> int:
-    for one in (policy, task_of(framework, executor).info.kill_policy):
+def _kill(
+    state: State,
+    framework: Framework,
+    executor: Executor,
+    task: Task,
+    policy: mesos.KillPolicy | None,
+    never_ran: Ending,
+    now_ms: int,
+    step: Effects,
+) -> None:
+    """The task is ending; of one that was not started it is said that it `never_ran`."""
+    if task.id in executor.queued:
+        executor.queued.remove(task.id)
+        _report_end(state, framework, task, never_ran, now_ms, step)
+        return
+    supervision, container = task.supervision, container_of(executor, task)
+    assert supervision is not None
+    place = Place(framework, executor, task, container)
+    if task.container is not None and pods.is_unknown(place):
+        pods.give_up(state, place, container.ending or never_ran, now_ms, step)
+        return
+    match container.phase:
+        case Phase.PREPARING:
+            step.then.append(AbandonSandbox(container.id))
+            container.ending = never_ran
+            lives.executor_ended(state, executor, lives.STATUS_UNKNOWN, now_ms, step)
+        case Phase.PROVISIONING | Phase.PROVISIONED | Phase.LAUNCHING:
+            if container.ending is None:
+                container.ending = never_ran
+                starts.changed(state, place)
+                step.then.append(DestroyContainer(container.id))
+        case Phase.RUNNING if supervision.kill is None:
+            is_told = framework.has(mesos.FrameworkInfo.Capability.Type.TASK_KILLING_STATE)
+            if is_told and not supervision.overdue:
+                killing = mesos.TaskState.TASK_KILLING
+                say(state, framework, executor, task, killing, now_ms, step)
+            probes.end(state, supervision, step)
+            step.then.append(SignalContainer(container.id, signal.SIGTERM))
+            until_ms = now_ms + _grace_ms(task, policy)
+            supervision.kill = kill_until(state, framework, task, now_ms, until_ms)
+            starts.changed(state, place)
+        case Phase.RUNNING if supervision.kill is not None:
+            since_ms = supervision.kill.since_ms
+            until_ms = max(now_ms, since_ms + _grace_ms(task, policy))
+            if until_ms < supervision.kill.until_ms:
+                state.timers.cancel(supervision.kill.timer)
+                supervision.kill = kill_until(state, framework, task, since_ms, until_ms)
+                starts.changed(state, place)
+        case _:
+            pass
+
+
+def _running(state: State, framework_id: str, task_id: str) -> Place | None:
+    """Where the task runs, if it does."""
+    task = state.task(framework_id, task_id)
+    executor = None if task is None else state.executor(framework_id, task.executor_id)
+    if task is None or executor is None or executor.container_id not in state.containers:
+        return None
+    container = container_of(executor, task)
+    if container.phase is not Phase.RUNNING:
+        return None
+    return Place(state.frameworks[framework_id], executor, task, container)
+
+
+def _grace_ms(task: Task, policy: mesos.KillPolicy | None) -> int:
+    for one in (policy, task.info.kill_policy):
         if one is not None and one.grace_period is not None:
             return to_ms(one.grace_period)
     return GRACE_MS
 
 
-def _report_killed_during_launch(
-    state: State, framework: Framework, task_id: str, now_ms: int, step: Effects
+def _report_end(
+    state: State, framework: Framework, task: Task, end: Ending, now_ms: int, step: Effects
 ) -> None:
-    killed = KILLED_DURING_LAUNCH
-    task = framework.tasks[task_id]
     updates.report_from_agent(
-        state, framework, task, killed.state, killed.reason, killed.message, now_ms, step
+        state, framework, task, end.state, end.reason, end.message, now_ms, step
     )

@@ -10,20 +10,22 @@ from __future__ import annotations
 from msgspec import structs
 
 from tepui.agent.core import gc, saved, updates
-from tepui.agent.core.actions import CloseExecutor, ForgetContainer, Limits, PrepareSandbox
+from tepui.agent.core.actions import CloseExecutor, ForgetContainer, Limits
 from tepui.agent.core.container_limits import MIB
 from tepui.agent.core.effects import Effects, send
-from tepui.agent.core.environment import directory_of, virtual_path_of
+from tepui.agent.core.environment import directory_of
 from tepui.agent.core.events import LingerEnded
 from tepui.agent.core.state import (
     COMPLETED_FRAMEWORKS_MAX,
     COMPLETED_TASKS_PER_EXECUTOR_MAX,
-    Command,
+    Container,
     Ending,
     Executor,
     Framework,
+    Kind,
     Phase,
     State,
+    Supervision,
     Task,
 )
 from tepui.wire import link, mesos
@@ -62,9 +64,9 @@ def describe(state: State, framework: Framework, info: mesos.FrameworkInfo) -> N
         saved.framework_changed(state, framework)
 
 
-def out_of_memory(executor: Executor, message: str) -> Ending:
-    """The container was killed for its memory."""
-    limit_mib = (executor.limits.mem_limit_bytes or 0) / MIB
+def out_of_memory(limits: Limits, message: str) -> Ending:
+    """A container with these limits was killed for its memory."""
+    limit_mib = (limits.mem_limit_bytes or 0) / MIB
     mem = mesos.Resource(
         name="mem", type=mesos.Value.Type.SCALAR, scalar=mesos.Value.Scalar(limit_mib)
     )
@@ -76,55 +78,76 @@ def out_of_memory(executor: Executor, message: str) -> Ending:
     )
 
 
+def out_of_disk(limits: Limits, message: str) -> Ending:
+    """A container with these limits is destroyed for what it holds on disk."""
+    disk = mesos.Resource(
+        name="disk",
+        type=mesos.Value.Type.SCALAR,
+        scalar=mesos.Value.Scalar(limits.disk_bytes / MIB),
+    )
+    return Ending(
+        mesos.TaskState.TASK_FAILED,
+        mesos.TaskStatus.Reason.REASON_CONTAINER_LIMITATION_DISK,
+        message,
+        mesos.TaskResourceLimitation(resources=(disk,)),
+    )
+
+
 def begin_executor(
     state: State,
     framework: Framework,
     info: mesos.ExecutorInfo,
-    *,
+    kind: Kind,
     role: str,
-    command: Command | None,
     limits: Limits,
-    user: str | None,
-    uris: tuple[mesos.CommandInfo.URI, ...],
     now_ms: int,
     step: Effects,
 ) -> Executor:
-    """The executor exists and its sandbox is being prepared."""
+    """The executor exists; its container is to be begun."""
     before = framework.executors.get(info.executor_id.value)
     if before is not None:  # a finished command that lingers, and whose task id is used again
         assert before.phase is Phase.TERMINATED
         _into_history(state, framework, before, now_ms, step)
     container_id = state.uuids.next_text()
     executor_id = info.executor_id.value
+    directory = directory_of(state, framework.id, executor_id, container_id)
     executor = Executor(
         framework_id=framework.id,
         info=info,
         role=role,
-        container_id=container_id,
-        directory=directory_of(state, framework.id, executor_id, container_id),
-        command=command,
-        limits=limits,
+        kind=kind,
+        container=Container(container_id, directory, limits),
     )
     framework.executors[executor_id] = executor
     state.containers[container_id] = executor
     saved.executor_changed(state, executor)
-    virtual_path = virtual_path_of(framework.id, executor_id)
-    step.then.append(PrepareSandbox(container_id, executor.directory, user, uris, virtual_path))
     return executor
 
 
-def add_task(state: State, framework: Framework, executor: Executor, info: mesos.TaskInfo) -> Task:
+def add_task(
+    state: State,
+    framework: Framework,
+    executor: Executor,
+    info: mesos.TaskInfo,
+    group: tuple[str, ...] = (),
+) -> Task:
     """The executor has the task, in TASK_STAGING."""
-    task = add_refused_task(state, framework, info, executor.id)
+    task = add_refused_task(state, framework, info, executor.id, group)
+    if executor.kind is not Kind.CUSTOM:
+        task.supervision = Supervision()
     executor.tasks[task.id] = None
     return task
 
 
 def add_refused_task(
-    state: State, framework: Framework, info: mesos.TaskInfo, executor_id: str
+    state: State,
+    framework: Framework,
+    info: mesos.TaskInfo,
+    executor_id: str,
+    group: tuple[str, ...] = (),
 ) -> Task:
     """The task is here, and no executor has it: what has become of it is to be said."""
-    task = Task(info, executor_id, state.tasks_begun)
+    task = Task(info, executor_id, state.tasks_begun, group)
     state.tasks_begun += 1
     framework.tasks[task.id] = task
     saved.task_added(state, framework, task)
@@ -139,7 +162,7 @@ def executor_ended(
     The master hears of the executor before it hears of its tasks (FAILURE before UPDATE).
     """
     framework = state.frameworks[executor.framework_id]
-    executor.phase = Phase.TERMINATED
+    executor.container.phase = Phase.TERMINATED
     state.counters.executors_terminated += 1
     for timer in (executor.registration_timer, executor.shutdown_timer, executor.heartbeat_timer):
         state.timers.cancel(timer)
@@ -151,7 +174,7 @@ def executor_ended(
     if state.linked and not executor.built_in:
         send(step, link.ExecutorExited(framework.id, executor.id, status, built_in=False))
     executor.queued.clear()
-    ending = executor.ending or TERMINATED
+    ending = executor.container.ending or TERMINATED
     for task_id in tuple(executor.tasks):
         task = framework.tasks[task_id]
         updates.report_from_agent(
@@ -192,6 +215,9 @@ def forget_task(state: State, framework: Framework, task: Task) -> None:
     updates.drop(state, framework, task)
     del framework.tasks[task.id]
     saved.task_removed(state, framework, task)
+    executor = framework.executors.get(task.executor_id)
+    if executor is not None and executor.container_id in state.containers:
+        saved.executor_changed(state, executor)  # with a command task its supervision is saved
 
 
 def settle(

@@ -5,7 +5,7 @@ Source: Mesos docs/monitoring.md; recorded answers.
 
 from __future__ import annotations
 
-from tepui.agent.core.state import Executor, Phase, State
+from tepui.agent.core.state import NOT_STARTED, Executor, Phase, State
 from tepui.resources import Resources
 from tepui.wire import mesos
 from tepui.wire.states import TERMINAL_STATES
@@ -49,7 +49,7 @@ def _executors(state: State) -> dict[str, float]:
     def count(*phases: Phase) -> float:
         return float(sum(one.phase in phases for one in state.containers.values()))
 
-    waiting = (Phase.PREPARING, Phase.LAUNCHING, Phase.REGISTERING)
+    waiting = (*NOT_STARTED, Phase.REGISTERING)
     return {
         "slave/executors_registering": count(*waiting),
         "slave/executors_running": count(Phase.RUNNING),

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from tepui.agent.core.actions import (
+    NO_LIMITS,
     AbandonCheck,
     CommandProbe,
     HttpProbe,
-    Limits,
     Probe,
     TcpProbe,
 )
 from tepui.agent.core.effects import Effects
-from tepui.agent.core.environment import environment_of, own_variables, user_of
-from tepui.agent.core.state import Command, Executor, Framework, State, Task
+from tepui.agent.core.environment import (
+    environment_in_pod,
+    environment_of,
+    own_variables,
+    user_of,
+)
+from tepui.agent.core.state import Executor, Framework, State, Supervision, Task, container_of
 from tepui.wire import mesos
 
-NO_LIMITS = Limits(0, None, 0, None, 0)  # a probe lives within the limits of its task
 
-
-def end(state: State, command: Command, step: Effects) -> None:
+def end(state: State, supervision: Supervision, step: Effects) -> None:
     """No further probe."""
-    for watch in (command.health, command.check):
+    for watch in (supervision.health, supervision.check):
         if watch is None:
             continue
         state.timers.cancel(watch.timer)
         if watch.check_id is not None:
             step.then.append(AbandonCheck(watch.check_id))
             del state.checks[watch.check_id]
-    command.health = command.check = None
+    supervision.health = supervision.check = None
 
 
 def of_health_check(
@@ -40,9 +43,11 @@ def of_health_check(
     if check.http is not None and check.type is mesos.HealthCheck.Type.HTTP:
         host = _local(check.http.protocol)
         scheme = check.http.scheme or "http"
-        return HttpProbe(f"{scheme}://{host}:{check.http.port}{check.http.path or ''}")
+        url = f"{scheme}://{host}:{check.http.port}{check.http.path or ''}"
+        return HttpProbe(url, _beside(executor, task))
     if check.tcp is not None and check.type is mesos.HealthCheck.Type.TCP:
-        return TcpProbe(_local(check.tcp.protocol).strip("[]"), check.tcp.port)
+        ip = _local(check.tcp.protocol).strip("[]")
+        return TcpProbe(ip, check.tcp.port, _beside(executor, task))
     assert check.command is not None
     return _command_probe(state, framework, executor, task, check.command)
 
@@ -51,9 +56,10 @@ def of_check(
     state: State, framework: Framework, executor: Executor, task: Task, check: mesos.CheckInfo
 ) -> Probe:
     if check.http is not None and check.type is mesos.CheckInfo.Type.HTTP:
-        return HttpProbe(f"http://127.0.0.1:{check.http.port}{check.http.path or ''}")
+        url = f"http://127.0.0.1:{check.http.port}{check.http.path or ''}"
+        return HttpProbe(url, _beside(executor, task))
     if check.tcp is not None and check.type is mesos.CheckInfo.Type.TCP:
-        return TcpProbe("127.0.0.1", check.tcp.port)
+        return TcpProbe("127.0.0.1", check.tcp.port, _beside(executor, task))
     assert check.command is not None
     return _command_probe(state, framework, executor, task, check.command.command)
 
@@ -66,19 +72,29 @@ def _command_probe(
     command: mesos.CommandInfo,
 ) -> CommandProbe:
     """The check's command, with the task's environment and its own variables on top."""
-    own = task.info.command
-    assert own is not None
-    environment = environment_of(state, framework, executor, own) | own_variables(command)
+    own = task.info.command or mesos.CommandInfo()
+    container = container_of(executor, task)
+    environment = (
+        environment_of(state, framework, executor, own)
+        if task.container is None
+        else environment_in_pod(state, executor, container, own)
+    )
     return CommandProbe(
         container_id=state.uuids.next_text(),
-        beside=executor.container_id,
-        directory=executor.directory,
+        beside=container.id,
+        directory=container.directory,
         command=command,
         container=task.info.container,
-        environment=environment,
-        user=user_of(state, framework, command if command.user else own),
+        environment=environment | own_variables(command),
+        user=user_of(state, framework, command, own, executor.info.command),
         limits=NO_LIMITS,
     )
+
+
+def _beside(executor: Executor, task: Task) -> str | None:
+    """The container from whose network to ask; None: it has the machine's."""
+    has_own = container_of(executor, task).network_infos or executor.container.network_infos
+    return container_of(executor, task).id if has_own else None
 
 
 def _local(protocol: mesos.NetworkInfo.Protocol) -> str:

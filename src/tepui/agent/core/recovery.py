@@ -3,10 +3,11 @@
     container        afterwards
     runs             as if it had never been alone
     has exited       its exit is told as if it came now
-    none             never launched, or gone with the machine or the launcher: its tasks have failed
+    none             it is prepared or provisioned again if it was not launched yet; else it was lost,
+                     or is gone with the machine or the launcher: its tasks have failed
 
 An executor that subscribes has its time to subscribe again, and then says what it has and the
-agent does not. What nobody knows any more is ended.
+agent does not. What nobody knows any more is ended. What is within a pod is in pod_recovery.py.
 
 Source: Mesos slave.cpp (recover, __recover), docs/agent-recovery.md.
 """
@@ -14,60 +15,69 @@ Source: Mesos slave.cpp (recover, __recover), docs/agent-recovery.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from signal import SIGTERM
 from typing import TypeVar
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from tepui.agent.core import commands, executors, gc, launches, lives, saved, updates
+from tepui.agent.core import (
+    executors,
+    gc,
+    launches,
+    lives,
+    operator_lives,
+    pod_recovery,
+    saved,
+    updates,
+)
 from tepui.agent.core.actions import (
     AdoptContainer,
     AttachSandbox,
     DestroyContainer,
     ForgetContainer,
-    SignalContainer,
 )
 from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.environment import virtual_path_of
-from tepui.agent.core.events import ContainerExited, ContainerStarted
-from tepui.agent.core.kills import kill_until
-from tepui.agent.core.reports import say, task_of
+from tepui.agent.core.events import ContainerStarted
+from tepui.agent.core.leftovers import (
+    UNKNOWN,
+    Found,
+    Leftovers,
+    begin_again,
+    ending_of_lost,
+    resume_kill,
+    supervise_again,
+)
 from tepui.agent.core.saved import (
     Saved,
     SavedAgent,
-    SavedCommand,
     SavedExecutor,
     SavedFramework,
+    SavedOperatorContainer,
+    SavedSupervision,
     SavedTask,
     SavedUpdate,
 )
-from tepui.agent.core.state import Command, Ending, Executor, Framework, Phase, State, Task
+from tepui.agent.core.state import (
+    NOT_LAUNCHED,
+    NOT_STARTED,
+    Container,
+    Executor,
+    Framework,
+    Kind,
+    OperatorContainer,
+    Phase,
+    Place,
+    State,
+    Supervision,
+    Task,
+)
 from tepui.wire import mesos
 from tepui.wire.states import TERMINAL_STATES
 
 S = TypeVar("S")
 
 RESTARTED = mesos.TaskStatus.Reason.REASON_AGENT_RESTARTED
-UNKNOWN = Ending(
-    mesos.TaskState.TASK_FAILED,
-    mesos.TaskStatus.Reason.REASON_EXECUTOR_TERMINATED,
-    "Abnormal executor termination: unknown container",
-)
-
-
-class Found(Struct, frozen=True):
-    """A container that the runtime has: it runs, or its exit was not taken note of."""
-
-    pid: int
-    exited: ContainerExited | None = None
-
-
-class Leftovers(Struct, frozen=True):
-    """What an agent finds on its machine when it starts."""
-
-    saved: Mapping[str, Saved] = {}  # by key
-    containers: Mapping[str, Found] = {}  # by id
-    sandboxes: tuple[tuple[str, int], ...] = ()  # directories, and when each was last changed
+__all__ = ["Found", "Leftovers", "recover"]
 
 
 def recover(state: State, left: Leftovers, now_ms: int) -> Effects:
@@ -77,13 +87,15 @@ def recover(state: State, left: Leftovers, now_ms: int) -> Effects:
     """
     step = Effects()
     _load(state, left.saved)
-    known = set(state.containers)
+    known = {*state.containers, *state.task_containers}
     _collect_sandboxes(state, left.sandboxes, now_ms, step)
     for framework in tuple(state.frameworks.values()):
         for executor in tuple(framework.executors.values()):
             _resume(state, framework, executor, left, now_ms, step)
         _end_strays(state, framework, now_ms, step)
         lives.settle_framework(state, framework)
+    known.update(state.operator_containers)
+    operator_lives.resume(state, left.containers, now_ms, step)
     for container_id, found in left.containers.items():
         if container_id not in known:
             note(step, "container_of_nobody", container=container_id)
@@ -107,22 +119,45 @@ def _load(state: State, objects: Mapping[str, Saved]) -> None:
     for one in _of(objects, SavedFramework):
         if one.info.id is not None:
             state.frameworks[one.info.id.value] = Framework(one.info, ending=one.ending)
+    for operator_container in _of(objects, SavedOperatorContainer):
+        _load_operator_container(state, operator_container)
     for saved_executor in _of(objects, SavedExecutor):
         _load_executor(state, saved_executor)
+    of_commands = {one.container_id: one.command for one in _of(objects, SavedExecutor)}
     for task in sorted(_of(objects, SavedTask), key=lambda task: task.number):
-        _load_task(state, task)
+        _load_task(state, task, of_commands)
     for update in sorted(_of(objects, SavedUpdate), key=lambda update: update.number):
         _load_update(state, update)
     for framework in state.frameworks.values():
         for loaded in framework.tasks.values():
             _number_pending(loaded)
         for executor in framework.executors.values():
-            if not executor.built_in and not executor.ever_sent:
-                executor.queued = [
-                    task_id
-                    for task_id in executor.tasks
-                    if framework.tasks[task_id].state not in TERMINAL_STATES
-                ]
+            executor.queued = [
+                task_id
+                for task_id in executor.tasks
+                if _is_queued(executor, framework.tasks[task_id])
+            ]
+
+
+def _is_queued(executor: Executor, task: Task) -> bool:
+    if task.state in TERMINAL_STATES or executor.kind is Kind.COMMAND:
+        return False
+    return task.container is None if executor.kind is Kind.POD else not executor.ever_sent
+
+
+def _load_operator_container(state: State, found: SavedOperatorContainer) -> None:
+    container = Container(**structs.asdict(found.container))
+    state.operator_containers[container.id] = OperatorContainer(
+        container=container,
+        parent=found.parent,
+        command=found.command,
+        info=found.info,
+        environment=found.environment,
+        user=found.user,
+        exited=found.exited,
+        number=found.number,
+    )
+    state.operator_exits = max(state.operator_exits, found.number + 1)
 
 
 def _load_executor(state: State, found: SavedExecutor) -> None:
@@ -130,39 +165,54 @@ def _load_executor(state: State, found: SavedExecutor) -> None:
     executor_id = found.info.executor_id.value
     if framework is None or executor_id in framework.executors:
         return
-    command = None
-    if found.command is not None:
-        command = Command(
-            started_ms=found.command.started_ms,
-            overdue=found.command.overdue,
-            unhealthy=found.command.unhealthy,
-        )
+    kind = found.kind or (Kind.CUSTOM if found.command is None else Kind.COMMAND)
     executor = Executor(
         framework_id=found.framework_id,
         info=found.info,
         role=found.role,
-        container_id=found.container_id,
-        directory=found.directory,
-        command=command,
-        limits=found.limits,
-        phase=found.phase,
+        kind=kind,
+        container=Container(
+            id=found.container_id,
+            directory=found.directory,
+            limits=found.limits,
+            phase=found.phase,
+            network_infos=found.network_infos,
+            ending=found.ending,
+        ),
         ever_sent=found.ever_sent,
-        ending=found.ending,
     )
     framework.executors[executor_id] = executor
     state.containers[executor.container_id] = executor
 
 
-def _load_task(state: State, found: SavedTask) -> None:
+def _load_task(
+    state: State, found: SavedTask, of_commands: Mapping[str, SavedSupervision | None]
+) -> None:
     framework = state.frameworks.get(found.framework_id)
     if framework is None:
         return
-    task = Task(found.info, found.executor_id, found.number)
+    task = Task(found.info, found.executor_id, found.number, found.group)
     state.tasks_begun = max(state.tasks_begun, found.number + 1)
     framework.tasks[task.id] = task
     executor = framework.executors.get(task.executor_id)
-    if executor is not None:
-        executor.tasks[task.id] = None
+    if executor is None or (executor.kind is Kind.POD and not task.group):
+        return  # the latter: it was refused
+    executor.tasks[task.id] = None
+    if executor.kind is Kind.CUSTOM:
+        return
+    of_command = of_commands.get(executor.container_id)
+    task.supervision = _supervision(of_command or found.supervision)
+    if found.container is not None and executor.kind is Kind.POD:
+        own = found.container
+        task.container = Container(**structs.asdict(own))
+        if own.phase is not Phase.TERMINATED:
+            state.task_containers[own.id] = (framework.id, task.id)
+
+
+def _supervision(found: SavedSupervision | None) -> Supervision:
+    if found is None:
+        return Supervision()
+    return Supervision(found.started_ms, overdue=found.overdue, unhealthy=found.unhealthy)
 
 
 def _load_update(state: State, found: SavedUpdate) -> None:
@@ -181,10 +231,12 @@ def _load_update(state: State, found: SavedUpdate) -> None:
             task.last_acknowledged = (found.number, status)
             task.sent_state = status.state
         else:
+            if not task.pending:  # it may have been sent, and acknowledged to the master
+                task.sent_state, task.sent_uuid = status.state, status.uuid
             task.pending.append(status)
             task.pending_bytes += updates.size_bytes(status)
     is_own = status is None or status.source is updates.SOURCE_EXECUTOR
-    if executor is not None and not executor.built_in and is_own:
+    if executor is not None and executor.kind is Kind.CUSTOM and is_own:
         task.taken[found.uuid] = found.number
 
 
@@ -220,67 +272,56 @@ def _resume(
 ) -> None:
     virtual_path = virtual_path_of(framework.id, executor.id)
     step.then.append(AttachSandbox(executor.directory, virtual_path))
-    found = left.containers.get(executor.container_id)
-    if executor.built_in and not executor.tasks:  # what could not be read of it is gone
-        executor.ending = executor.ending or UNKNOWN
-    if found is None:
-        if executor.phase in (Phase.LAUNCHING, Phase.TERMINATING):
-            # The launcher may have forked, and not be at the program yet: it tells of none such.
-            step.then.append(DestroyContainer(executor.container_id))
-        executor.ending = executor.ending or UNKNOWN
-        lives.executor_ended(state, executor, lives.STATUS_UNKNOWN, now_ms, step)
+    if executor.kind is Kind.POD:
+        pod_recovery.resume(state, framework, executor, left, now_ms, step)
         return
-    is_new = executor.phase in (Phase.PREPARING, Phase.LAUNCHING)
+    place = state.place(executor.container_id)
+    assert place is not None
+    container = executor.container
+    found = left.containers.get(container.id)
+    if executor.built_in and place.task is None:  # what could not be read of it is gone
+        container.ending = container.ending or UNKNOWN
+    if found is None:
+        _not_found(state, place, left, now_ms, step)
+        return
+    is_new = container.phase in NOT_STARTED
     if found.exited is None:
-        step.then.append(AdoptContainer(executor.container_id, executor.limits))
+        step.then.append(AdoptContainer(container.id, container.limits, container.directory))
     if is_new:
-        executor.phase = Phase.LAUNCHING
-        started = ContainerStarted(executor.container_id, found.pid)
+        container.phase = Phase.LAUNCHING
+        started = ContainerStarted(container.id, found.pid, found.network_infos)
         launches.container_started(state, started, now_ms, step)
-    executor.pid = found.pid
+    container.pid = found.pid
     if found.exited is not None:
-        if executor.command is not None:
-            _resume_kill(state, executor, left, now_ms)
+        if place.task is not None:
+            resume_kill(state, place, left, now_ms)
         launches.container_exited(state, found.exited, now_ms, step)
-    elif executor.ending is not None or framework.ending or executor.phase is Phase.TERMINATING:
-        step.then.append(DestroyContainer(executor.container_id))
+    elif (
+        container.ending is not None
+        or framework.ending
+        or container.phase is Phase.TERMINATING
+        or (place.task is not None and place.task.state in TERMINAL_STATES)  # its exit was told
+    ):
+        step.then.append(DestroyContainer(container.id))
     elif is_new:
         return
-    elif executor.command is None:
+    elif executor.kind is Kind.CUSTOM:
         executors.await_registration(state, executor, now_ms)
     else:
-        _supervise_again(state, framework, executor, executor.command, left, now_ms, step)
+        supervise_again(state, place, left, now_ms, step)
 
 
-def _supervise_again(
-    state: State,
-    framework: Framework,
-    executor: Executor,
-    command: Command,
-    left: Leftovers,
-    now_ms: int,
-    step: Effects,
-) -> None:
-    """The command runs on; a kill that was under way goes on, too."""
-    if _resume_kill(state, executor, left, now_ms):
-        step.then.append(SignalContainer(executor.container_id, SIGTERM))  # it may not have come
+def _not_found(state: State, place: Place, left: Leftovers, now_ms: int, step: Effects) -> None:
+    container = place.container
+    is_wanted = container.ending is None and not place.framework.ending
+    if is_wanted and container.phase in NOT_LAUNCHED:
+        begin_again(state, place, step)
         return
-    task = task_of(framework, executor)
-    if not task.statuses:  # they could not be read
-        say(state, framework, executor, mesos.TaskState.TASK_RUNNING, now_ms, step)
-    commands.supervise(state, framework, executor, command, task, now_ms, step)
-
-
-def _resume_kill(state: State, executor: Executor, left: Leftovers, now_ms: int) -> bool:
-    """Whether the command was being killed."""
-    found = left.saved[saved.key_of_executor(executor.container_id)]
-    assert isinstance(found, SavedExecutor)
-    assert executor.command is not None
-    match found.command:
-        case SavedCommand(kill_since_ms=int() as since_ms, kill_until_ms=int() as until_ms):
-            executor.command.kill = kill_until(state, executor, since_ms, max(now_ms, until_ms))
-            return True
-    return False
+    if container.phase in (Phase.PROVISIONING, Phase.LAUNCHING, Phase.TERMINATING):
+        # The launcher may have forked, and not be at the program yet: it tells of none such.
+        step.then.append(DestroyContainer(container.id))
+    container.ending = container.ending or ending_of_lost(place, left)
+    lives.executor_ended(state, place.executor, lives.STATUS_UNKNOWN, now_ms, step)
 
 
 def _end_strays(state: State, framework: Framework, now_ms: int, step: Effects) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import msgpack, structs
 
 from tepui.agent.core import disk, frameworks, kills, launches, lives, saved, updates
-from tepui.agent.core.actions import AdoptId, CloseLink
+from tepui.agent.core.actions import AdoptId, CloseLink, OpenLink
 from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import (
     LinkLost,
@@ -40,11 +40,16 @@ def link_opened(state: State, event: LinkOpened, now_ms: int, step: Effects) -> 
 
 
 def link_lost(state: State, event: LinkLost, now_ms: int, step: Effects) -> None:
-    """The agent goes on alone, and nothing is expected of the master."""
+    """The agent goes on alone, and nothing is expected of the master.
+
+    No other link is opened before what was decided so far is done: a registration that was meant for
+    this one would be taken on the next, after its own, for the newest of what the agent has.
+    """
     state.linked = state.registered = False
     _expect_no_registration(state)
     state.timers.cancel(state.ping_timer)
     state.ping_timer = None
+    step.then.append(OpenLink())
 
 
 def master_spoke(state: State, event: MasterSpoke, now_ms: int, step: Effects) -> None:

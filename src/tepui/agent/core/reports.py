@@ -1,4 +1,4 @@
-"""What the built-in executor says of its task."""
+"""What the agent says, as executor, of the tasks that it runs itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def say(
     state: State,
     framework: Framework,
     executor: Executor,
+    task: Task,
     task_state: mesos.TaskState,
     now_ms: int,
     step: Effects,
@@ -21,12 +22,10 @@ def say(
     message: str | None = None,
     reason: mesos.TaskStatus.Reason | None = None,
     healthy: bool | None = None,
-    check_status: mesos.CheckStatusInfo | None = None,
+    limitation: mesos.TaskResourceLimitation | None = None,
 ) -> None:
-    """The built-in executor reports the state of its task."""
-    task = task_of(framework, executor)
-    if check_status is None and task.info.check is not None:
-        check_status = empty_status(task.info.check)
+    """The executor reports the state of the task."""
+    check = task.info.check
     status = mesos.TaskStatus(
         task_id=task.info.task_id,
         state=task_state,
@@ -34,15 +33,11 @@ def say(
         source=updates.SOURCE_EXECUTOR,
         reason=reason,
         healthy=healthy,
-        check_status=check_status,
-        container_status=updates.container_status(state, executor),
+        check_status=None if check is None else empty_status(check),
+        container_status=updates.container_status(state, executor, task.container),
+        limitation=limitation,
     )
     updates.report(state, framework, task, status, now_ms, step)
-
-
-def task_of(framework: Framework, executor: Executor) -> Task:
-    """The one task of a built-in executor."""
-    return framework.tasks[executor.id]
 
 
 def describe_status(status: int) -> str:

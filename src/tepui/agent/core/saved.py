@@ -5,6 +5,7 @@
     executors/<container>                    SavedExecutor
     tasks/<framework>/<task>                 SavedTask
     updates/<framework>/<task>/<number>      SavedUpdate
+    containers/<container>                   SavedOperatorContainer
 
 Only frameworks that ask for it (`FrameworkInfo.checkpoint`) are saved, with all that is theirs.
 Handlers say what has changed (`framework_changed` and so on); at the end of each step `collect`
@@ -20,7 +21,19 @@ from msgspec import Struct, structs
 
 from tepui.agent.core.actions import Limits, Record
 from tepui.agent.core.effects import Effects
-from tepui.agent.core.state import Command, Ending, Executor, Framework, Phase, State, Task
+from tepui.agent.core.events import ContainerExited
+from tepui.agent.core.state import (
+    Container,
+    Ending,
+    Executor,
+    Framework,
+    Kind,
+    OperatorContainer,
+    Phase,
+    State,
+    Supervision,
+    Task,
+)
 from tepui.wire import mesos
 
 FORMAT = 1  # of what is saved; another one is not read
@@ -44,8 +57,8 @@ class SavedFramework(Struct, frozen=True, tag="framework"):
     ending: bool
 
 
-class SavedCommand(Struct, frozen=True):
-    """How far the supervision of a command task is."""
+class SavedSupervision(Struct, frozen=True):
+    """How far the supervision of a task is."""
 
     started_ms: int | None
     kill_since_ms: int | None
@@ -66,7 +79,20 @@ class SavedExecutor(Struct, frozen=True, tag="executor"):
     phase: Phase
     ever_sent: bool
     ending: Ending | None
-    command: SavedCommand | None
+    command: SavedSupervision | None  # of a command task
+    kind: Kind | None = None  # None: as `command` says
+    network_infos: tuple[mesos.NetworkInfo, ...] = ()
+
+
+class SavedContainer(Struct, frozen=True):
+    """The container of a task of a pod."""
+
+    id: str
+    directory: str
+    limits: Limits
+    phase: Phase
+    network_infos: tuple[mesos.NetworkInfo, ...]
+    ending: Ending | None
 
 
 class SavedTask(Struct, frozen=True, tag="task"):
@@ -76,6 +102,22 @@ class SavedTask(Struct, frozen=True, tag="task"):
     executor_id: str
     info: mesos.TaskInfo
     number: int = 0  # tasks come back in the order in which they came
+    group: tuple[str, ...] = ()
+    container: SavedContainer | None = None  # of a task of a pod, once that is there
+    supervision: SavedSupervision | None = None  # of the same
+
+
+class SavedOperatorContainer(Struct, frozen=True, tag="operator_container"):
+    """A container of an operator, until it is removed; a session is none of these."""
+
+    container: SavedContainer
+    parent: str | None
+    command: mesos.CommandInfo
+    info: mesos.ContainerInfo | None
+    environment: dict[str, str]
+    user: str | None
+    exited: ContainerExited | None
+    number: int
 
 
 class SavedUpdate(Struct, frozen=True, tag="update"):
@@ -93,7 +135,9 @@ class SavedUpdate(Struct, frozen=True, tag="update"):
     acknowledged: bool
 
 
-Saved = SavedAgent | SavedFramework | SavedExecutor | SavedTask | SavedUpdate
+Saved = (
+    SavedAgent | SavedFramework | SavedExecutor | SavedTask | SavedUpdate | SavedOperatorContainer
+)
 
 
 class Save(Record, frozen=True):
@@ -128,10 +172,20 @@ def executor_changed(state: State, executor: Executor) -> None:
         state.unsaved[key_of_executor(executor.container_id)] = executor
 
 
+def operator_container_changed(state: State, one: OperatorContainer) -> None:
+    """It has begun, is further, or is removed."""
+    state.unsaved[key_of_container(one.container.id)] = one
+
+
 def task_added(state: State, framework: Framework, task: Task) -> None:
     """The task is here."""
     if framework.info.checkpoint:
         state.unsaved[key_of_task(framework.id, task.id)] = _task_form(framework, task)
+
+
+def task_changed(state: State, framework: Framework, task: Task) -> None:
+    """Its container has begun, is further, or is gone."""
+    task_added(state, framework, task)
 
 
 def task_removed(state: State, framework: Framework, task: Task) -> None:
@@ -205,15 +259,23 @@ def whole(state: State) -> dict[str, Saved]:
         forms[key_of_framework(framework.id)] = _framework_form(framework)
         for executor in framework.executors.values():
             if executor.container_id in state.containers:
-                forms[key_of_executor(executor.container_id)] = _executor_form(executor)
+                key = key_of_executor(executor.container_id)
+                forms[key] = _executor_form(framework, executor)
         for task in framework.tasks.values():
             forms[key_of_task(framework.id, task.id)] = _task_form(framework, task)
             for update in _updates(framework, task):
                 forms[key_of_update(framework.id, task.id, update.number)] = update
+    for one in state.operator_containers.values():
+        if not one.is_session:
+            forms[key_of_container(one.container.id)] = _operator_container_form(one)
     return forms
 
 
 # Keys
+
+
+def key_of_container(container_id: str) -> str:
+    return f"containers/{container_id}"
 
 
 def key_of_framework(framework_id: str) -> str:
@@ -246,8 +308,15 @@ def _form(state: State, what: object) -> Saved | None:
             is_here = state.frameworks.get(what.id) is what
             return _framework_form(what) if is_here else None
         case Executor():
-            return _executor_form(what) if what.container_id in state.containers else None
+            if what.container_id not in state.containers:
+                return None
+            return _executor_form(state.frameworks[what.framework_id], what)
+        case OperatorContainer():
+            is_known = state.operator_containers.get(what.container.id) is what
+            return _operator_container_form(what) if is_known else None
         case None | SavedAgent() | SavedFramework() | SavedExecutor() | SavedTask() | SavedUpdate():
+            return what
+        case SavedOperatorContainer():
             return what
     raise AssertionError(what)
 
@@ -260,35 +329,77 @@ def _framework_form(framework: Framework) -> SavedFramework:
     return SavedFramework(framework.info, framework.ending)
 
 
-def _executor_form(executor: Executor) -> SavedExecutor:
+def _executor_form(framework: Framework, executor: Executor) -> SavedExecutor:
+    container = executor.container
+    only = framework.tasks.get(executor.id) if executor.kind is Kind.COMMAND else None
     return SavedExecutor(
         framework_id=executor.framework_id,
         info=executor.info,
         role=executor.role,
-        container_id=executor.container_id,
-        directory=executor.directory,
-        limits=executor.limits,
-        phase=executor.phase,
+        container_id=container.id,
+        directory=container.directory,
+        limits=container.limits,
+        phase=container.phase,
         ever_sent=executor.ever_sent,
-        ending=executor.ending,
-        command=_command_form(executor.command),
+        ending=container.ending,
+        command=None if only is None else _supervision_form(only.supervision),
+        kind=executor.kind,
+        network_infos=container.network_infos,
     )
 
 
-def _command_form(command: Command | None) -> SavedCommand | None:
-    if command is None:
+def _supervision_form(supervision: Supervision | None) -> SavedSupervision | None:
+    if supervision is None:
         return None
-    return SavedCommand(
-        started_ms=command.started_ms,
-        kill_since_ms=None if command.kill is None else command.kill.since_ms,
-        kill_until_ms=None if command.kill is None else command.kill.until_ms,
-        overdue=command.overdue,
-        unhealthy=command.unhealthy,
+    kill = supervision.kill
+    return SavedSupervision(
+        started_ms=supervision.started_ms,
+        kill_since_ms=None if kill is None else kill.since_ms,
+        kill_until_ms=None if kill is None else kill.until_ms,
+        overdue=supervision.overdue,
+        unhealthy=supervision.unhealthy,
+    )
+
+
+def _operator_container_form(one: OperatorContainer) -> SavedOperatorContainer:
+    container = _container_form(one.container)
+    assert container is not None
+    return SavedOperatorContainer(
+        container=container,
+        parent=one.parent,
+        command=one.command,
+        info=one.info,
+        environment=one.environment,
+        user=one.user,
+        exited=one.exited,
+        number=one.number,
+    )
+
+
+def _container_form(container: Container | None) -> SavedContainer | None:
+    if container is None:
+        return None
+    return SavedContainer(
+        id=container.id,
+        directory=container.directory,
+        limits=container.limits,
+        phase=container.phase,
+        network_infos=container.network_infos,
+        ending=container.ending,
     )
 
 
 def _task_form(framework: Framework, task: Task) -> SavedTask:
-    return SavedTask(framework.id, task.executor_id, task.info, task.number)
+    is_in_pod = task.container is not None
+    return SavedTask(
+        framework_id=framework.id,
+        executor_id=task.executor_id,
+        info=task.info,
+        number=task.number,
+        group=task.group,
+        container=_container_form(task.container),
+        supervision=_supervision_form(task.supervision) if is_in_pod else None,
+    )
 
 
 def _updates(framework: Framework, task: Task) -> Iterator[SavedUpdate]:

@@ -1,21 +1,23 @@
 """All that an agent knows.
 
 A framework has executors and tasks. A command task has an executor too: the one that is built
-into the agent, with the task's id; it takes no resources of its own, unlike Mesos's. A task lives
-until its terminal update is acknowledged; an executor lives until its container is gone and no
-task of it lives; a framework lives while it has either. What is over is remembered for the views,
-within limits.
+into the agent, with the task's id; it takes no resources of its own, unlike Mesos's. The agent is
+also the default executor, of pods: the pod has a container without process, and each of its tasks
+one of its own within that. A task lives until its terminal update is acknowledged; an executor
+lives until its container is gone and no task of it lives; a framework lives while it has either.
+What is over is remembered for the views, within limits.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
 from tepui.agent.core.actions import Limits
-from tepui.agent.core.events import Event
+from tepui.agent.core.events import ContainerExited, Event
 from tepui.base.ids import Uuids
 from tepui.base.timers import Timers
 from tepui.wire import link, mesos
@@ -62,12 +64,99 @@ class Settings(Struct, frozen=True, kw_only=True):
         return f"slave(1)@{self.address}"
 
 
+class Phase(StrEnum):
+    """How far a container is."""
+
+    PREPARING = "PREPARING"  # its sandbox is being made
+    PROVISIONING = "PROVISIONING"  # image, volumes and networks are got for it
+    PROVISIONED = "PROVISIONED"  # it waits for the others of its task's group
+    LAUNCHING = "LAUNCHING"
+    REGISTERING = "REGISTERING"  # its process runs and has not subscribed
+    RUNNING = "RUNNING"
+    TERMINATING = "TERMINATING"
+    TERMINATED = "TERMINATED"
+
+
+NOT_LAUNCHED = (Phase.PREPARING, Phase.PROVISIONING, Phase.PROVISIONED)  # nothing of it has run
+NOT_STARTED = (*NOT_LAUNCHED, Phase.LAUNCHING)
+
+
+class Ending(Struct, frozen=True):
+    """What to say of the tasks in a container that ends."""
+
+    state: mesos.TaskState
+    reason: mesos.TaskStatus.Reason
+    message: str
+    limitation: mesos.TaskResourceLimitation | None = None
+
+
+class Container(Struct):
+    """The container of an executor, or of a task of a pod."""
+
+    id: str  # of one within another: the other's, a dot, and its own name
+    directory: str
+    limits: Limits
+    phase: Phase = Phase.PREPARING
+    pid: int | None = None
+    network_infos: tuple[mesos.NetworkInfo, ...] = ()  # on networks of its own
+    ending: Ending | None = None
+
+
+class OperatorContainer(Struct):
+    """A container that an operator has launched: see operator_containers.py."""
+
+    container: Container
+    parent: str | None  # the container that it lives in
+    command: mesos.CommandInfo
+    info: mesos.ContainerInfo | None
+    environment: dict[str, str]
+    user: str | None
+    is_session: bool = False  # it ends with the client that asked for it
+    is_orphan: bool = False  # the one around it is gone: nothing is kept of it when it exits
+    asked: int | None = None  # the request that waits for its start
+    exited: ContainerExited | None = None
+    number: int = 0  # in the order in which they exited
+
+
+class Watch(Struct):
+    """A check, or health check, of a running task."""
+
+    started_ms: int
+    timer: int | None = None
+    check_id: int | None = None  # of the probe that is under way
+    initializing: bool = True  # it has never succeeded
+    failures: int = 0  # in a row
+
+
+class Kill(Struct, frozen=True):
+    """A kill that is under way."""
+
+    since_ms: int
+    until_ms: int  # the end of its grace
+    timer: int
+
+
+class Supervision(Struct):
+    """Of a task whose executor is the agent itself: a command task, or one of a pod."""
+
+    started_ms: int | None = None  # None: it does not run yet
+    kill: Kill | None = None
+    completion_timer: int | None = None
+    overdue: bool = False  # it is killed because its time is over
+    unhealthy: bool = False  # it is killed because of its health check
+    health: Watch | None = None
+    check: Watch | None = None
+
+
 class Task(Struct):
     """A task and its stream of updates; the first of `pending` is the one that was sent."""
 
     info: mesos.TaskInfo
     executor_id: str
     number: int  # in the order in which tasks came
+    group: tuple[str, ...] = ()  # ids of the tasks that came with it, itself among them
+    supervision: Supervision | None = None  # None: an executor that subscribes has it
+    container: Container | None = None  # of its own; None: it runs in its executor's
     state: mesos.TaskState = mesos.TaskState.TASK_STAGING
     statuses: list[mesos.TaskStatus] = field(default_factory=list)
     pending: deque[mesos.TaskStatus] = field(default_factory=deque)
@@ -86,54 +175,12 @@ class Task(Struct):
         return self.info.task_id.value
 
 
-class Phase(StrEnum):
-    """How far the executor's container is."""
+class Kind(StrEnum):
+    """What an executor is."""
 
-    PREPARING = "PREPARING"  # its sandbox is being made
-    LAUNCHING = "LAUNCHING"
-    REGISTERING = "REGISTERING"  # its process runs and has not subscribed
-    RUNNING = "RUNNING"
-    TERMINATING = "TERMINATING"
-    TERMINATED = "TERMINATED"
-
-
-class Watch(Struct):
-    """A check, or health check, of a running command task."""
-
-    started_ms: int
-    timer: int | None = None
-    check_id: int | None = None  # of the probe that is under way
-    initializing: bool = True  # it has never succeeded
-    failures: int = 0  # in a row
-
-
-class Kill(Struct, frozen=True):
-    """A kill that is under way."""
-
-    since_ms: int
-    until_ms: int  # the end of its grace
-    timer: int
-
-
-class Command(Struct):
-    """The supervision of one command task."""
-
-    started_ms: int | None = None  # None: it does not run yet
-    kill: Kill | None = None
-    completion_timer: int | None = None
-    overdue: bool = False  # it is killed because its time is over
-    unhealthy: bool = False  # it is killed because of its health check
-    health: Watch | None = None
-    check: Watch | None = None
-
-
-class Ending(Struct, frozen=True):
-    """What to say of the tasks of an executor that ends."""
-
-    state: mesos.TaskState
-    reason: mesos.TaskStatus.Reason
-    message: str
-    limitation: mesos.TaskResourceLimitation | None = None
+    COMMAND = "COMMAND"  # the agent itself, for one command task
+    POD = "POD"  # the agent itself, for groups of tasks: the default executor
+    CUSTOM = "CUSTOM"  # a process that subscribes
 
 
 class Executor(Struct):
@@ -142,14 +189,11 @@ class Executor(Struct):
     framework_id: str
     info: mesos.ExecutorInfo
     role: str
-    container_id: str
-    directory: str
-    command: Command | None  # of the built-in executor; None: an executor that subscribes
-    limits: Limits
-    phase: Phase = Phase.PREPARING
-    pid: int | None = None
+    kind: Kind
+    container: Container
     tasks: dict[str, None] = field(default_factory=dict)  # ids of those that live
-    queued: list[str] = field(default_factory=list)  # of those that were not delivered
+    # Of those that were not delivered, or wait for the pod's container to be there.
+    queued: list[str] = field(default_factory=list)
     kills: dict[str, mesos.KillPolicy | None] = field(default_factory=dict)  # it is to hear of
     completed_tasks: list[mesos.Task] = field(default_factory=list)
     ever_sent: bool = False  # it was given a task
@@ -157,15 +201,28 @@ class Executor(Struct):
     registration_timer: int | None = None
     shutdown_timer: int | None = None
     heartbeat_timer: int | None = None
-    ending: Ending | None = None
+    exit_status: int | None = None  # of a pod whose container ended before those within it
 
     @property
     def id(self) -> str:
         return self.info.executor_id.value
 
     @property
+    def container_id(self) -> str:
+        return self.container.id
+
+    @property
+    def directory(self) -> str:
+        return self.container.directory
+
+    @property
+    def phase(self) -> Phase:
+        return self.container.phase
+
+    @property
     def built_in(self) -> bool:
-        return self.command is not None
+        """Whether it was made up for a command task: schedulers do not know of it."""
+        return self.kind is Kind.COMMAND
 
 
 class Framework(Struct):
@@ -184,6 +241,20 @@ class Framework(Struct):
 
     def has(self, capability: mesos.FrameworkInfo.Capability.Type) -> bool:
         return any(one.type is capability for one in self.info.capabilities)
+
+
+class Place(NamedTuple):
+    """Whose a container is. Without a task it is the executor's alone."""
+
+    framework: Framework
+    executor: Executor
+    task: Task | None  # that the agent runs in it
+    container: Container
+
+
+def container_of(executor: Executor, task: Task) -> Container:
+    """What the task runs in."""
+    return task.container or executor.container
 
 
 class Counters(Struct):
@@ -220,6 +291,12 @@ class State(Struct):
     tasks_begun: int = 0  # the number of the next
     completed_frameworks: deque[Framework] = field(default_factory=deque)
     containers: dict[str, Executor] = field(default_factory=dict)  # until they are gone
+    # Containers of tasks of pods until they are gone, to their frameworks and tasks.
+    task_containers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    operator_containers: dict[str, OperatorContainer] = field(default_factory=dict)  # by id
+    operator_exits: int = 0  # the number of the next
+    # Requests that wait for the end of a container, and whether by the older call.
+    waits: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
     connections: dict[int, str] = field(default_factory=dict)  # of executors, to their containers
     checks: dict[int, tuple[str, str, bool]] = field(default_factory=dict)  # as CheckDue
     next_check_id: int = 1
@@ -245,3 +322,19 @@ class State(Struct):
     def task(self, framework_id: str, task_id: str) -> Task | None:
         framework = self.frameworks.get(framework_id)
         return None if framework is None else framework.tasks.get(task_id)
+
+    def place(self, container_id: str) -> Place | None:
+        """Where the container belongs; None: it is gone, or was never asked for."""
+        within = self.task_containers.get(container_id)
+        if within is not None:
+            framework = self.frameworks[within[0]]
+            task = framework.tasks[within[1]]
+            assert task.container is not None
+            return Place(framework, framework.executors[task.executor_id], task, task.container)
+        executor = self.containers.get(container_id)
+        if executor is None:
+            return None
+        framework = self.frameworks[executor.framework_id]
+        has_task = executor.kind is Kind.COMMAND and executor.id in executor.tasks
+        only = framework.tasks[executor.id] if has_task else None
+        return Place(framework, executor, only, executor.container)

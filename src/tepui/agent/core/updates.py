@@ -19,6 +19,7 @@ from tepui.agent.core.state import (
     PENDING_BYTES_PER_TASK_MAX,
     PENDING_PER_TASK_MAX,
     STATUSES_PER_TASK_MAX,
+    Container,
     Executor,
     Framework,
     State,
@@ -86,7 +87,7 @@ def report_from_agent(
     framework: Framework,
     task: Task,
     task_state: mesos.TaskState,
-    reason: mesos.TaskStatus.Reason,
+    reason: mesos.TaskStatus.Reason | None,
     message: str,
     now_ms: int,
     step: Effects,
@@ -186,19 +187,33 @@ def gone_state(framework: Framework) -> mesos.TaskState:
     return mesos.TaskState.TASK_LOST
 
 
-def container_status(state: State, executor: Executor) -> mesos.ContainerStatus:
-    """What updates say of the container."""
+def container_status(
+    state: State, executor: Executor, nested: Container | None = None
+) -> mesos.ContainerStatus:
+    """What is said of the executor's container, or of that of a task within it."""
+    own = executor.container
+    found = nested or own
+    return mesos.ContainerStatus(
+        container_id=wire_id(found.id),
+        network_infos=found.network_infos or own.network_infos or _of_machine(state),
+        executor_pid=found.pid or None,
+    )
+
+
+def wire_id(container_id: str) -> mesos.ContainerID:
+    """The id as Mesos's message: those of the containers that it lies within are its parents."""
+    parent, _, own = container_id.rpartition(".")
+    return mesos.ContainerID(value=own, parent=wire_id(parent) if parent else None)
+
+
+def _of_machine(state: State) -> tuple[mesos.NetworkInfo, ...]:
     protocol = (
         mesos.NetworkInfo.Protocol.IPv6
         if ":" in state.settings.ip
         else mesos.NetworkInfo.Protocol.IPv4
     )
     address = mesos.NetworkInfo.IPAddress(protocol=protocol, ip_address=state.settings.ip)
-    return mesos.ContainerStatus(
-        container_id=mesos.ContainerID(value=executor.container_id),
-        network_infos=(mesos.NetworkInfo(ip_addresses=(address,)),),
-        executor_pid=executor.pid,
-    )
+    return (mesos.NetworkInfo(ip_addresses=(address,)),)
 
 
 def to_wire(framework: Framework, executor: Executor | None, task: Task) -> mesos.Task:
@@ -229,8 +244,10 @@ def named_user_of(
     framework: Framework, info: mesos.TaskInfo, executor: Executor | None
 ) -> str | None:
     """The user that the task names itself (Mesos: common/protobuf_utils.cpp)."""
-    command = info.command if executor is None or executor.built_in else executor.info.command
-    return command.user if command is not None else None
+    for command in (info.command, None if executor is None else executor.info.command):
+        if command is not None and command.user is not None:
+            return command.user
+    return None
 
 
 def remember(task: Task, status: mesos.TaskStatus) -> None:

@@ -131,6 +131,14 @@ def operator_call_error(call: agent.Call) -> str | None:
             return f"'{name}.container_id' is invalid: {error}"
         if call.type in _NESTED and container_id.parent is None:
             return f"Expecting '{name}.container_id.parent' to be present"
+    session = call.launch_nested_container_session
+    if call.type is _Type.LAUNCH_NESTED_CONTAINER_SESSION and session is not None:
+        linux = None if session.container is None else session.container.linux_info
+        if linux is not None and linux.share_cgroups is False:
+            return (
+                f"'{name}.container.linux_info' is invalid: 'share_cgroups' cannot be set to"
+                " 'false' for nested container sessions"
+            )
     if call.type in (_Type.ADD_RESOURCE_PROVIDER_CONFIG, _Type.UPDATE_RESOURCE_PROVIDER_CONFIG):
         info: mesos.ResourceProviderInfo = part.info
         return None if info.id is None else f"Expecting '{name}.info.id' to be unset"

@@ -14,7 +14,7 @@ from tepui.agent.core.actions import AnswerClassic, AnswerOperator, Json
 from tepui.agent.core.allocated import allocated, allocated_executor
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import Classic, ClassicAsked, OperatorCalled
-from tepui.agent.core.state import Executor, Framework, Phase, State, Task
+from tepui.agent.core.state import Container, Executor, Framework, Phase, State, Task
 from tepui.resources import Ranges, Resources
 from tepui.wire import agent, mesos
 from tepui.wire.states import TERMINAL_STATES
@@ -39,7 +39,7 @@ def classic_asked(state: State, event: ClassicAsked, now_ms: int, step: Effects)
         case Classic.STATE:
             body = state_view(state)
         case Classic.CONTAINERS:
-            body = list(containers_view(state, event.usage))
+            body = list(containers_view(state, event.usage, *_others(state, event)))
         case Classic.STATISTICS:
             body = list(statistics_view(state, event.usage))
         case Classic.METRICS:
@@ -64,7 +64,7 @@ def _response(state: State, event: OperatorCalled, now_ms: int) -> Response:
             )
             return Response(type=kind, get_state=get_state)
         case Type.GET_CONTAINERS:
-            containers = tuple(_containers(state, event.usage))
+            containers = tuple(_containers(state, event.usage, *_others(state, event)))
             get_containers = Response.GetContainers(containers=containers)
             return Response(type=kind, get_containers=get_containers)
         case Type.GET_FRAMEWORKS:
@@ -121,14 +121,22 @@ def state_view(state: State) -> Object:
     }
 
 
-def containers_view(state: State, usage: Usage) -> Iterator[Object]:
-    """`/containers`: those that exist, and finished commands for a moment longer."""
+def containers_view(state: State, usage: Usage, *others: Container) -> Iterator[Object]:
+    """`/containers`: those that exist, and finished commands for a moment longer.
+
+    Of one within another only its status says whose it is.
+    """
     for executor in _shown_executors(state):
-        status = mesos.ContainerStatus(
-            container_id=mesos.ContainerID(value=executor.container_id), executor_pid=executor.pid
-        )
+        status = _container_status(executor.container)
         entry = _statistics_entry(executor, usage)
         yield {"container_id": executor.container_id, **entry, "status": _json(status)}
+    for container in others:
+        status = _container_status(container)
+        assert status.container_id is not None
+        one: Object = {"container_id": status.container_id.value, "status": _json(status)}
+        if container.id in usage:
+            one["statistics"] = _json(usage[container.id])
+        yield one
 
 
 def statistics_view(state: State, usage: Usage) -> Iterator[Object]:
@@ -168,6 +176,32 @@ def _statistics_entry(executor: Executor, usage: Usage) -> Object:
 def _shown_executors(state: State) -> Iterator[Executor]:
     for framework in state.frameworks.values():
         yield from framework.executors.values()
+
+
+def _others(state: State, event: ClassicAsked | OperatorCalled) -> list[Container]:
+    """The containers that are shown when they are asked for."""
+    found = list(_nested(state)) if event.show_nested else []
+    for one in state.operator_containers.values():
+        is_asked = event.show_standalone if one.parent is None else event.show_nested
+        if is_asked and one.exited is None:
+            found.append(one.container)
+    return found
+
+
+def _nested(state: State) -> Iterator[Container]:
+    """The containers of tasks in pods."""
+    for framework_id, task_id in state.task_containers.values():
+        container = state.frameworks[framework_id].tasks[task_id].container
+        if container is not None:
+            yield container
+
+
+def _container_status(container: Container) -> mesos.ContainerStatus:
+    return mesos.ContainerStatus(
+        container_id=updates.wire_id(container.id),
+        network_infos=container.network_infos,
+        executor_pid=container.pid or None,
+    )
 
 
 def _used(framework: Framework, executor: Executor) -> Resources:
@@ -357,18 +391,23 @@ def _get_frameworks(state: State) -> Response.GetFrameworks:
     )
 
 
-def _containers(state: State, usage: Usage) -> Iterator[Response.GetContainers.Container]:
+def _containers(
+    state: State, usage: Usage, *others: Container
+) -> Iterator[Response.GetContainers.Container]:
     for executor in _shown_executors(state):
-        container_id = mesos.ContainerID(value=executor.container_id)
         yield Response.GetContainers.Container(
             framework_id=mesos.FrameworkID(executor.framework_id),
             executor_id=executor.info.executor_id,
             executor_name=executor.info.name or "",
-            container_id=container_id,
-            container_status=mesos.ContainerStatus(
-                container_id=container_id, executor_pid=executor.pid
-            ),
+            container_id=updates.wire_id(executor.container_id),
+            container_status=_container_status(executor.container),
             resource_statistics=usage.get(executor.container_id),
+        )
+    for container in others:
+        yield Response.GetContainers.Container(
+            container_id=updates.wire_id(container.id),
+            container_status=_container_status(container),
+            resource_statistics=usage.get(container.id),
         )
 
 

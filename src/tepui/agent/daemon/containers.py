@@ -1,4 +1,4 @@
-"""The core's containers on a runtime: specs, and their life as events in the right order."""
+"""The core's containers on their runtimes: their life as events in the right order."""
 
 from __future__ import annotations
 
@@ -8,36 +8,74 @@ import time
 from collections.abc import Coroutine
 from typing import Final
 
-from tepui.agent.containers.runtime import Runtime
-from tepui.agent.containers.spec import ContainerSpec, Exited, Rlimit, Usage
-from tepui.agent.core.actions import LaunchContainer, Limits
-from tepui.agent.core.events import ContainerExited, ContainerStarted, LaunchFailed
+from tepui.agent.containers.networks.messages import ip_address_of
+from tepui.agent.containers.runtimes import Runtimes
+from tepui.agent.containers.spec import NO_LIMIT, ContainerSpec, Exited, Stdio
+from tepui.agent.core.actions import CommandProbe, LaunchContainer, Limits, ProvisionContainer
+from tepui.agent.core.events import (
+    ContainerExited,
+    ContainerProgressed,
+    ContainerProvisioned,
+    ContainerStarted,
+    DiskExceeded,
+    Event,
+    LaunchFailed,
+)
 from tepui.agent.core.recovery import Found
+from tepui.agent.daemon.devices import Devices
+from tepui.agent.daemon.disk_usage import DiskUsage, quota_text
+from tepui.agent.daemon.provisioning import FAULTS as PROVISION_FAULTS
+from tepui.agent.daemon.provisioning import Provisioning, is_group_of_network
 from tepui.agent.daemon.put import Put
+from tepui.agent.daemon.specs import SPEC_FAULTS, Specs
+from tepui.agent.daemon.usage import ContainerUsage, Sample
 from tepui.base import tasks
 from tepui.base.errors import HostError
 from tepui.wire import mesos
 
 MIB = 1 << 20
+PROGRESS_S = 5.0
+GIVEN_UP: Final = "the container was destroyed before it was launched"
 FAULTS: Final = (HostError, OSError)  # OSError: the launcher's directory, when it is started anew
 
 log = logging.getLogger("tepui.agent")
 
 
-class Unsupported(Exception):
-    """This agent cannot run such a container; a sentence says why."""
+class Progress:
+    """What is said of a provisioning: the first news late enough to be of interest, then one each few seconds."""
+
+    def __init__(self, container_id: str, put: Put) -> None:
+        self._container_id = container_id
+        self._put = put
+        self._due_s = time.monotonic() + PROGRESS_S
+
+    def say(self, message: str) -> None:
+        """How far it is, in words."""
+        if time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + PROGRESS_S
+            self._put(ContainerProgressed(self._container_id, message))
 
 
 class Containers:
     """Containers of tasks and executors, and of the commands of checks.
 
     An exit that is told before its launch has returned waits for it; a container that is to be
-    destroyed while it is launched is destroyed right after.
+    destroyed while it is launched is destroyed right after, and while it is provisioned at once.
     """
 
     def __init__(self, put: Put) -> None:
         self._put = put
-        self._runtime: Runtime | None = None
+        self._runtime: Runtimes | None = None
+        self._specs: Specs | None = None
+        self._provisioning: Provisioning | None = None
+        self._usage: ContainerUsage | None = None
+        self._disk: DiskUsage | None = None
+        self._devices: Devices | None = None
+        self._is_quota_enforced = False
+        self._provisions: dict[str, asyncio.Task[None]] = {}
+        self._provisioned: set[str] = set()  # and not launched
+        self._pids: dict[str, int] = {}
+        self._gone: dict[str, asyncio.Event] = {}  # of those whose end somebody awaits
         self._launching: dict[str, Exited | None] = {}
         self._doomed: set[str] = set()
         self._limits: dict[str, Limits] = {}  # of the containers that there are
@@ -46,34 +84,88 @@ class Containers:
         self._early: list[Exited] | None = None  # exits that come while the core recovers
 
     @property
-    def runtime(self) -> Runtime:
+    def runtime(self) -> Runtimes:
         """What runs the containers."""
         assert self._runtime is not None, "bound before the first launch"
         return self._runtime
 
-    def bind(self, runtime: Runtime) -> None:
-        """Use this runtime, which calls `exited`."""
+    @property
+    def specs(self) -> Specs:
+        """What makes specs of what the core asks for."""
+        assert self._specs is not None, "bound before the first launch"
+        return self._specs
+
+    @property
+    def provisioning(self) -> Provisioning:
+        """What containers need before they run."""
+        assert self._provisioning is not None, "bound before the first launch"
+        return self._provisioning
+
+    @property
+    def devices(self) -> Devices:
+        """Which devices containers have."""
+        assert self._devices is not None, "bound before the first launch"
+        return self._devices
+
+    @property
+    def disk(self) -> DiskUsage:
+        """What containers hold on disk."""
+        assert self._disk is not None, "bound before the first launch"
+        return self._disk
+
+    def bind(
+        self,
+        runtime: Runtimes,
+        specs: Specs,
+        provisioning: Provisioning,
+        usage: ContainerUsage,
+        disk: DiskUsage,
+        devices: Devices,
+        *,
+        is_quota_enforced: bool = False,
+    ) -> None:
+        """Use these; the runtimes call `exited`. With a quota, what holds too much on disk is told."""
         self._runtime = runtime
+        self._specs = specs
+        self._provisioning = provisioning
+        self._usage = usage
+        self._disk = disk
+        self._devices = devices
+        self._is_quota_enforced = is_quota_enforced
 
     async def recover(self) -> dict[str, Found]:
         """What an earlier agent has left, by id. The core adopts or ends each.
 
-        Exits that come before it has done so wait for `recovered`.
+        Exits that come before it has done so wait for `recovered`. What containers that are no more have
+        left besides is cleared.
         """
         self._early = []
+        found = await self.runtime.recover()
+        living = {one.container_id for one in found if one.exited is None}
+        for one in found:
+            if is_group_of_network(one.container_id) and one.exited is not None:
+                await self.runtime.forget(one.container_id)
+        self.devices.recover(living)
+        await self.provisioning.start(living)
+        self._pids = {one.container_id: one.pid for one in found if one.exited is None}
         return {
             one.container_id: Found(
-                one.pid, None if one.exited is None else _exited_event(one.exited)
+                one.pid,
+                None if one.exited is None else _exited_event(one.exited),
+                self.provisioning.addresses(one.container_id),
             )
-            for one in await self.runtime.recover()
+            for one in found
+            if not is_group_of_network(one.container_id)
         }
 
-    def adopt(self, container_id: str, limits: Limits) -> None:
+    def adopt(self, container_id: str, limits: Limits, directory: str) -> None:
         """It is one of the core's: its exit is told."""
         self._limits[container_id] = limits
+        self._watch_disk(container_id, directory)
 
     def recovered(self) -> None:
         """What was found is adopted or being ended; the exits that came meanwhile are told now."""
+        self.disk.start(self._disk_measured)
         early, self._early = self._early or [], None
         for exited in early:
             self.exited(exited)
@@ -81,6 +173,11 @@ class Containers:
     def exited(self, exited: Exited) -> None:
         """The runtime calls this for every container that is gone."""
         name = exited.container_id
+        self._pids.pop(name, None)
+        self._unwatch(name)
+        gone = self._gone.pop(name, None)
+        if gone is not None:
+            gone.set()
         if self._early is not None:
             self._early.append(exited)
             return
@@ -100,10 +197,16 @@ class Containers:
 
     # What the core asks for
 
+    def provision(self, action: ProvisionContainer) -> None:
+        """ContainerProvisioned or LaunchFailed follows, and ContainerProgressed before that."""
+        self._provisions[action.container_id] = tasks.start(self._provision(action))
+
     def launch(self, action: LaunchContainer) -> None:
         """ContainerStarted or LaunchFailed follows."""
+        self._provisioned.discard(action.container_id)
         self._launching[action.container_id] = None
         self._limits[action.container_id] = action.limits
+        self._watch_disk(action.container_id, action.directory)
         self._do(self._launch(action))
 
     def signal(self, container_id: str, number: int) -> None:
@@ -111,7 +214,18 @@ class Containers:
         self._do(self._tried("signal", container_id, self.runtime.signal(container_id, number)))
 
     def destroy(self, container_id: str) -> None:
-        """ContainerExited follows, of a container that is being launched after its start."""
+        """ContainerExited follows, of a container that is being launched after its start.
+
+        LaunchFailed follows of one that has not been launched.
+        """
+        provision = self._provisions.get(container_id)
+        if provision is not None:
+            provision.cancel()
+            return
+        if container_id in self._provisioned:
+            self._provisioned.discard(container_id)
+            self._do(self._give_up(container_id))
+            return
         if container_id in self._launching:
             self._doomed.add(container_id)
             return
@@ -126,7 +240,7 @@ class Containers:
     def forget(self, container_id: str) -> None:
         """Nothing of the container is kept, here or in the runtime."""
         self._limits.pop(container_id, None)
-        self._do(self._tried("forget", container_id, self.runtime.forget(container_id)))
+        self._do(self._forget(container_id))
 
     # What checks and views ask for
 
@@ -135,44 +249,120 @@ class Containers:
 
         When the caller is cancelled the command is destroyed.
         """
+        _, exiting = await self.start(spec)
+        try:
+            return (await exiting).wait_status
+        except asyncio.CancelledError:
+            name = spec.container_id
+            self._do(self._tried("destroy", name, self.runtime.destroy(name)))
+            raise
+
+    async def start(
+        self, spec: ContainerSpec, stdio: Stdio | None = None
+    ) -> tuple[int, asyncio.Future[Exited]]:
+        """The pid of a command that runs for whoever asks, and its exit, which the core does not hear.
+
+        Raises HostError. When the caller is cancelled the command is destroyed.
+        """
         name = spec.container_id
         waiting: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
         self._waiting[name] = waiting
         try:
-            await self.runtime.launch(spec)
-            return (await waiting).wait_status
+            started = await self.runtime.launch(spec, stdio)
         except FAULTS:
             self._waiting.pop(name, None)
             raise
         except asyncio.CancelledError:
             self._do(self._tried("destroy", name, self.runtime.destroy(name)))
             raise
+        if not waiting.done():
+            self._pids[name] = started.pid
+        return started.pid, waiting
+
+    def pid(self, container_id: str) -> int | None:
+        """The first process of a container that runs; None where there is none."""
+        return self._pids.get(container_id) or None
+
+    def gone(self, container_id: str) -> asyncio.Event:
+        """Set when the container has exited, or is not there."""
+        if container_id not in self._pids:
+            there_is_none = asyncio.Event()
+            there_is_none.set()
+            return there_is_none
+        return self._gone.setdefault(container_id, asyncio.Event())
+
+    def probe_spec(self, probe: CommandProbe) -> ContainerSpec:
+        """The command of a check in the container of its task. Raises Unsupported."""
+        return self.specs.of_probe(probe, is_docker=self.runtime.is_of_docker(probe.beside))
+
+    def network_of(self, container_id: str) -> int | str | None:
+        """The network namespace of a container, by a path or a process in it; None: the host's."""
+        pid = self.pid(container_id)
+        if self.runtime.is_of_docker(container_id):
+            return pid
+        return self.provisioning.network_of(container_id, pid)
 
     async def usage(self) -> dict[str, mesos.ResourceStatistics]:
         """What each container uses, as far as that can be said."""
-        names = [name for name in self._limits if name not in self._launching]
-        found = await asyncio.gather(*(self._usage(name) for name in names))
-        return {name: one for name, one in zip(names, found, strict=True) if one is not None}
+        assert self._usage is not None, "bound before the first launch"
+        return self._usage.statistics(await self._sample(), self._limits)
+
+    async def metrics(self) -> dict[str, float]:
+        """What all of them use together."""
+        assert self._usage is not None, "bound before the first launch"
+        top = [name for name in self._limits if _is_top(name)]
+        return self._usage.metrics(await self._sample(), top)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way; what is provisioned is given up."""
+        await self.disk.stop()
+        assert self._usage is not None, "bound before the first launch"
+        self._usage.close()
+        for provision in self._provisions.values():
+            provision.cancel()
+        await asyncio.gather(*self._provisions.values(), return_exceptions=True)
         await asyncio.gather(*self._jobs, return_exceptions=True)
+
+    async def _provision(self, action: ProvisionContainer) -> None:
+        name = action.container_id
+        progress = Progress(name, self._put)
+        try:
+            await self.provisioning.provision(action, progress.say)
+            self._provisioned.add(name)
+            event: Event = ContainerProvisioned(name)
+        except PROVISION_FAULTS as error:
+            event = LaunchFailed(name, str(error))
+        except asyncio.CancelledError:
+            event = LaunchFailed(name, GIVEN_UP)
+        del self._provisions[name]
+        self._put(event)
+
+    async def _give_up(self, container_id: str) -> None:
+        await self._tried("release", container_id, self.provisioning.release(container_id))
+        self._put(LaunchFailed(container_id, GIVEN_UP))
 
     async def _launch(self, action: LaunchContainer) -> None:
         name = action.container_id
         try:
-            started = await self.runtime.launch(spec_of(action))
-        except (*FAULTS, Unsupported) as error:
+            self.devices.take(name, action.gpus)
+            spec = self.specs.of_launch(action)
+            await self.specs.hand_over(spec)
+            started = await self.runtime.launch(spec)
+        except (*FAULTS, *SPEC_FAULTS) as error:
             del self._launching[name]
             self._limits.pop(name, None)
             self._doomed.discard(name)
+            self._unwatch(name)
             self._put(LaunchFailed(name, str(error)))
             return
         for text in started.notes:
             log.warning("container_note container=%s text=%s", name, text)
         log.info("container_started container=%s pid=%s", name, started.pid)
         exited = self._launching.pop(name)
-        self._put(ContainerStarted(name, started.pid))
+        if exited is None:
+            self._pids[name] = started.pid
+        networks = self.provisioning.addresses(name) or _network_infos(started.addresses)
+        self._put(ContainerStarted(name, started.pid, networks))
         if exited is not None:
             self._doomed.discard(name)
             self.exited(exited)
@@ -180,10 +370,21 @@ class Containers:
             self._doomed.discard(name)
             self.destroy(name)
 
+    async def _forget(self, container_id: str) -> None:
+        """The runtime first: what it still has is on the ground."""
+        await self._tried("forget", container_id, self.runtime.forget(container_id))
+        await self._tried("release", container_id, self.provisioning.release(container_id))
+
     async def _update(self, container_id: str, limits: Limits) -> None:
         try:
             notes = await self.runtime.update(
-                container_id, limits.cpus_milli, limits.mem_limit_bytes or 0
+                container_id,
+                limits.cpus_milli,
+                NO_LIMIT if limits.mem_limit_bytes is None else limits.mem_limit_bytes,
+                cpus_limit_milli=NO_LIMIT
+                if limits.cpus_limit_milli is None
+                else limits.cpus_limit_milli,
+                mem_soft_bytes=limits.mem_bytes,
             )
         except FAULTS as error:
             log.warning("update_failed container=%s reason=%s", container_id, error)
@@ -191,12 +392,44 @@ class Containers:
         for text in notes:
             log.warning("container_note container=%s text=%s", container_id, text)
 
-    async def _usage(self, container_id: str) -> mesos.ResourceStatistics | None:
-        try:
-            usage = await self.runtime.usage(container_id)
-        except FAULTS:
-            return None  # it is gone by now
-        return statistics_of(usage, self._limits.get(container_id))
+    async def _sample(self) -> Sample:
+        assert self._usage is not None, "bound before the first launch"
+        names = [name for name in self._limits if name not in self._launching]
+        return await self._usage.sample(names, self._network_pid)
+
+    def _network_pid(self, container_id: str) -> int:
+        """A process in the container's network; 0: it has the host's, or there is none."""
+        pid = self._pids.get(container_id, 0)
+        if self.provisioning.network_of(container_id, pid or 1) is None:
+            return 0
+        inside = f"{container_id}."
+        within = (one for name, one in self._pids.items() if one and name.startswith(inside))
+        return pid or next(within, 0)
+
+    def _watch_disk(self, container_id: str, directory: str) -> None:
+        """As in Mesos, a container in another counts as the other's."""
+        if not _is_top(container_id):
+            return
+        inside = f"{container_id}."
+        self.disk.watch(
+            container_id,
+            directory,
+            lambda: [name for name in self._limits if name.startswith(inside)],
+        )
+
+    def _disk_measured(self, container_id: str, held_bytes: int) -> None:
+        limits = self._limits.get(container_id)
+        if not self._is_quota_enforced or limits is None or not limits.disk_bytes:
+            return
+        if held_bytes > limits.disk_bytes:
+            self._put(DiskExceeded(container_id, quota_text(held_bytes, limits.disk_bytes)))
+
+    def _unwatch(self, container_id: str) -> None:
+        """It is gone: nothing of it is counted, and its GPUs are free."""
+        assert self._usage is not None, "bound before the first launch"
+        self._usage.forget(container_id)
+        self.disk.unwatch(container_id)
+        self.devices.release(container_id)
 
     async def _tried(
         self, name: str, container_id: str, doing: Coroutine[None, None, None]
@@ -212,91 +445,15 @@ class Containers:
         job.add_done_callback(self._jobs.discard)
 
 
-def spec_of(action: LaunchContainer) -> ContainerSpec:
-    """The container as the runtime wants it. Raises Unsupported."""
-    refuse_more_than_a_process(action.container)
-    refuse_secret_references(action.command)
-    program, argv = program_of(action.command)
-    return ContainerSpec(
-        container_id=action.container_id,
-        program=program,
-        argv=argv,
-        environment=dict(action.environment),
-        directory=action.directory,
-        user=action.user,
-        rlimits=rlimits_of(action.container),
-        cpus_milli=action.limits.cpus_milli,
-        mem_bytes=action.limits.mem_limit_bytes or 0,
-    )
+def _is_top(container_id: str) -> bool:
+    """Whether it is in no other container."""
+    return "." not in container_id
 
 
-def refuse_more_than_a_process(container: mesos.ContainerInfo | None) -> None:
-    """Raises Unsupported for images, volumes and networks of its own."""
-    if container is None:
-        return
-    if container.type is mesos.ContainerInfo.Type.DOCKER:
-        raise Unsupported("this agent does not run Docker containers")
-    if container.mesos is not None and container.mesos.image is not None:
-        raise Unsupported("this agent does not run container images")
-    if container.volumes:
-        path = container.volumes[0].container_path
-        raise Unsupported(f"this agent does not mount volumes, as '{path}' asks for")
-    for network in container.network_infos:
-        if network.name is not None:
-            raise Unsupported(f"this agent knows no network '{network.name}'")
-
-
-def refuse_secret_references(command: mesos.CommandInfo) -> None:
-    """Raises Unsupported for a variable that the agent would have to look up."""
-    for one in () if command.environment is None else command.environment.variables:
-        is_secret = one.type is mesos.Environment.Variable.Type.SECRET
-        if is_secret and (one.secret is None or one.secret.value is None):
-            raise Unsupported(f"this agent cannot look up the secret of the variable '{one.name}'")
-
-
-def program_of(command: mesos.CommandInfo) -> tuple[str, tuple[str, ...]]:
-    """The program, and the name it is called by with its arguments.
-
-    Raises Unsupported when there is none.
-    """
-    if command.shell:
-        if command.value is None:
-            raise Unsupported("the command has no value")
-        return "/bin/sh", ("sh", "-c", command.value)
-    program = command.value or (command.arguments[0] if command.arguments else None)
-    if program is None:
-        raise Unsupported("the command has neither value nor arguments")
-    return program, command.arguments or (program,)
-
-
-def rlimits_of(container: mesos.ContainerInfo | None) -> tuple[Rlimit, ...]:
-    """The resource limits by name, soft before hard. Raises Unsupported for half a limit."""
-    if container is None or container.rlimit_info is None:
-        return ()
-    limits: list[Rlimit] = []
-    for one in container.rlimit_info.rlimits:
-        if one.type is None or (one.soft is None) != (one.hard is None):
-            raise Unsupported("a resource limit has a type, and both soft and hard or neither")
-        limits.append((one.type.name, one.soft, one.hard))
-    return tuple(limits)
-
-
-def statistics_of(usage: Usage, limits: Limits | None) -> mesos.ResourceStatistics:
-    """The usage as Mesos's message."""
-    mem = None if limits is None else limits.mem_limit_bytes
-    return mesos.ResourceStatistics(
-        timestamp=time.time(),
-        processes=usage.processes,
-        threads=usage.threads,
-        cpus_user_time_secs=usage.cpu_user_ms / 1000,
-        cpus_system_time_secs=usage.cpu_system_ms / 1000,
-        cpus_limit=None if limits is None else limits.cpus_milli / 1000,
-        cpus_soft_limit=None if limits is None else limits.cpus_milli / 1000,
-        mem_limit_bytes=mem,
-        mem_soft_limit_bytes=None if limits is None else limits.mem_bytes,
-        mem_rss_bytes=usage.mem_rss_bytes,
-        mem_total_bytes=usage.mem_rss_bytes,
-    )
+def _network_infos(addresses: tuple[str, ...]) -> tuple[mesos.NetworkInfo, ...]:
+    """Those that Docker Engine gave, as one network, which is how Mesos tells them."""
+    own = tuple(ip_address_of(one) for one in addresses)
+    return (mesos.NetworkInfo(ip_addresses=own),) if own else ()
 
 
 def _exited_event(exited: Exited) -> ContainerExited:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tepui.agent.core.actions import AnswerClassic, Json, Reply
 from tepui.agent.core.events import Classic, ClassicAsked
@@ -29,6 +29,7 @@ class Endpoints:
         master: MasterLink,
         flags: Mapping[str, str],
         log_level: LogLevel,
+        fetcher_metrics: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self._put = put
         self._requests = requests
@@ -36,6 +37,7 @@ class Endpoints:
         self._master = master
         self._flags = flags
         self._process = ProcessApi(log_level)
+        self._fetcher_metrics = fetcher_metrics
 
     def handlers(self) -> dict[str, Handler]:
         """All of them, by path."""
@@ -63,7 +65,11 @@ class Endpoints:
         return json(version | body | extra | frameworks, request)
 
     async def containers(self, request: Request) -> Response:
-        body = await self._ask(Classic.CONTAINERS)
+        body = await self._ask(
+            Classic.CONTAINERS,
+            show_nested=_is_true(request, "show_nested"),
+            show_standalone=_is_true(request, "show_standalone"),
+        )
         wanted = request.query.get("container_id")
         if isinstance(body, list) and wanted is not None:
             body = [one for one in body if isinstance(one, dict) and one["container_id"] == wanted]
@@ -93,12 +99,19 @@ class Endpoints:
     async def health(self, request: Request) -> Response:
         return Response(200)
 
-    async def _ask(self, view: Classic) -> Json:
+    async def _ask(
+        self, view: Classic, *, show_nested: bool = False, show_standalone: bool = False
+    ) -> Json:
         needs_usage = view in (Classic.CONTAINERS, Classic.STATISTICS)
         usage = await self._containers.usage() if needs_usage else {}
-        system = system_metrics() if view is Classic.METRICS else {}
+        system: dict[str, float] = {}
+        if view is Classic.METRICS:
+            system = system_metrics() | self._fetcher_metrics()
+            system |= await self._containers.metrics()
         reply = await self._requests.ask(
-            lambda number: self._put(ClassicAsked(number, view, usage, system))
+            lambda number: self._put(
+                ClassicAsked(number, view, usage, system, show_nested, show_standalone)
+            )
         )
         assert isinstance(reply, AnswerClassic)
         return reply.body
@@ -112,6 +125,10 @@ class Endpoints:
             "git_tag": info.git_tag,
             "version": info.version,
         }
+
+
+def _is_true(request: Request, name: str) -> bool:
+    return request.query.get(name) in ("true", "1")
 
 
 def _prometheus_name(name: str) -> str:

@@ -10,33 +10,41 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from tepui.agent.containers.process import ProcessRuntime
-from tepui.agent.containers.starting import LauncherConfig
+from tepui.agent.containers.isolation.gpus import find_gpus
+from tepui.agent.containers.specs.kinds import Kind
 from tepui.agent.core.actions import Action, Record, Reply
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import FROM_PEERS, Event, StopAsked
 from tepui.agent.core.launches import under_way
+from tepui.agent.core.leftovers import awaits_docker
 from tepui.agent.core.reconfiguration import reconfiguration_error
 from tepui.agent.core.recovery import Leftovers, recover
 from tepui.agent.core.saved import AGENT, SavedAgent
 from tepui.agent.core.state import State
 from tepui.agent.core.step import step
 from tepui.agent.daemon.checkpoint import Checkpoint
+from tepui.agent.daemon.container_calls import ContainerCalls
+from tepui.agent.daemon.container_parts import container_parts
 from tepui.agent.daemon.containers import Containers
+from tepui.agent.daemon.devices import refuse_missing
 from tepui.agent.daemon.disk import Disk
 from tepui.agent.daemon.endpoints import Endpoints
 from tepui.agent.daemon.executor_api import ExecutorApi
+from tepui.agent.daemon.fetching import fetcher_of
 from tepui.agent.daemon.finding import finder
-from tepui.agent.daemon.machine import resources_of
+from tepui.agent.daemon.image_api import ImageApi
+from tepui.agent.daemon.image_collecting import Collecting
+from tepui.agent.daemon.machine import gpus_of, resources_of
 from tepui.agent.daemon.master_link import MasterLink
-from tepui.agent.daemon.operator_api import OperatorApi
+from tepui.agent.daemon.operator_api import OperatorApi, is_call_stream
 from tepui.agent.daemon.options import AgentOptions, Recover, flags_of, settings_of
 from tepui.agent.daemon.probing import Probing
+from tepui.agent.daemon.reaching import Reaching
 from tepui.agent.daemon.sandboxes import Sandboxes, left_in
+from tepui.agent.daemon.sessions import Sessions
 from tepui.agent.daemon.shell import Shell
-from tepui.agent.fetcher.fetch import Fetcher
 from tepui.base.errors import Refused
 from tepui.base.ids import Uuids
 from tepui.base.loop import CoreLoop, now_ms
@@ -44,7 +52,7 @@ from tepui.resources import Resources, parse_attributes
 from tepui.storage.sqlite import SqliteStore
 from tepui.web.event_streams import EventStreams
 from tepui.web.files import Files, FilesApi
-from tepui.web.http import Request, Response, text
+from tepui.web.http import Handler, Request, Response, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.requests import Requests
 from tepui.web.routes import Routes
@@ -66,7 +74,10 @@ class AgentDaemon:
         finder(options.master)  # a wrong one is refused before anything is opened
         path = Path(options.work_dir) / "meta" / "agent.db"
         path.parent.mkdir(parents=True, exist_ok=True)
-        resources = resources_of(options.resources, options.default_role, options.work_dir)
+        role, devices = options.default_role, options.containers.devices
+        refuse_missing(devices or ())
+        gpus = gpus_of(options.resources, role, options.containers.nvidia_devices, find_gpus())
+        resources = resources_of(options.resources, role, options.work_dir, gpus)
         attributes = parse_attributes(options.attributes)
         self._listener = listen(options.ip, options.port)
         self.port: int = self._listener.getsockname()[1]
@@ -87,35 +98,67 @@ class AgentDaemon:
         files = Files()
         if options.log_file is not None:
             files.attach("/slave/log", options.log_file)
-        fetcher = Fetcher(timeout_ms=options.fetch_timeout_ms, bytes_max=options.fetch_bytes_max)
+        self._fetcher = fetcher = fetcher_of(options)
         self.containers = Containers(put)
-        config = LauncherConfig(
-            runtime_directory=options.runtime_dir,
-            cgroups=options.cgroups,
-            cfs_quota=options.cgroups_enable_cfs,
-            cgroup_root=options.cgroups_root,
+        self._parts = parts = container_parts(options, gpus, self.containers.exited)
+        self.containers.bind(
+            parts.runtimes,
+            parts.specs,
+            parts.provisioning,
+            parts.usage,
+            parts.disk,
+            parts.devices,
+            is_quota_enforced=parts.is_quota_enforced,
         )
-        self._runtime = ProcessRuntime(config, self.containers.exited)
-        self.containers.bind(self._runtime)
         self._sandboxes = Sandboxes(put, fetcher, files)
         self._probing = Probing(put, self.containers)
         self._streams: EventStreams[int] = EventStreams()
         self._master = MasterLink(options.master, put, options.registration_backoff_factor_ms)
         self._log_level = LogLevel()
         requests: Requests[Reply] = Requests()
+        self._sessions = Sessions(put, self.containers)
+        self._container_calls = ContainerCalls(put, requests, self._sessions, self.containers)
         self.shell = Shell(
             self._master,
             self._sandboxes,
             self.containers,
             self._probing,
+            self._sessions,
             self._streams,
             requests,
         )
         flags = flags_of(options, self.port)
         executor_api = ExecutorApi(put, requests, self._streams)
-        operator_api = OperatorApi(put, requests, files, self.containers, flags, self._log_level)
-        endpoints = Endpoints(put, requests, self.containers, self._master, flags, self._log_level)
-        routes = _routes(executor_api, operator_api, endpoints, FilesApi(files))
+        images = self._parts.images
+        self._images = ImageApi(images, self._parts.without_images())
+        self._collecting = Collecting(
+            images, options.containers.image_headroom, options.disk_watch_interval_ms
+        )
+        operator_api = OperatorApi(
+            put,
+            requests,
+            files,
+            self.containers,
+            self._container_calls,
+            flags,
+            self._log_level,
+            self._images.prune,
+            fetcher.metrics,
+        )
+        endpoints = Endpoints(
+            put,
+            requests,
+            self.containers,
+            self._master,
+            flags,
+            self._log_level,
+            fetcher.metrics,
+        )
+        self._reaching = Reaching(self._container_calls, self.containers)
+        files_api = FilesApi(files)
+        routes = _routes(
+            executor_api, operator_api, endpoints, files_api, self._reaching, self._images
+        )
         self._server = WebServer(routes, self._listener)
 
     async def start(self) -> None:
@@ -132,11 +175,13 @@ class AgentDaemon:
             self._listener.close()
             await self._checkpoint.close()
             raise
-        capabilities = self._runtime.capabilities()
+        capabilities = self._parts.runtimes.capabilities()
         if capabilities.unenforced:
             log.warning("limits_unenforced reason=%s", capabilities.unenforced)
         self.loop.wake()
         self._disk.start()
+        self._collecting.start()
+        self._parts.await_docker()
         if self._options.recover is Recover.CLEANUP:
             self.loop.put(StopAsked())
         else:
@@ -154,13 +199,16 @@ class AgentDaemon:
         self._log_level.reset()
         await self._probing.close()
         await self._sandboxes.close()
+        await self._container_calls.close()
+        await self._sessions.close()
+        self._reaching.close()
+        await self._collecting.stop()
+        await self._images.close()
         self._streams.close()
         await self._server.stop()
-        if leaves_tasks:
-            await self._runtime.close()
-        else:
-            await self._runtime.end()
+        await self._parts.close(leaves_tasks=leaves_tasks)
         await self.containers.close()
+        await self._parts.provisioning.close(leaves_containers=leaves_tasks)
         await self._disk.stop()  # what still waits for room is not saved: as after a crash
         await self._checkpoint.close()
         log.info("stopped")
@@ -175,7 +223,7 @@ class AgentDaemon:
     @property
     def enforced(self) -> tuple[str, ...]:
         """What this machine holds containers to; known when it has started."""
-        return self._runtime.capabilities().enforced
+        return self._parts.runtimes.capabilities().enforced
 
     def _step(self, events: Sequence[Event], at_ms: int) -> Effects:
         return step(self.state, events, at_ms)
@@ -185,6 +233,7 @@ class AgentDaemon:
 
     async def _recover(self) -> None:
         objects = await self._checkpoint.open()
+        await asyncio.to_thread(self._fetcher.open)  # its work_dir is this agent's alone now
         before = objects.get(AGENT)
         if isinstance(before, SavedAgent):
             policy = self._options.reconfiguration_policy
@@ -197,10 +246,12 @@ class AgentDaemon:
             if error is not None:
                 log.warning("new_agent_after_reboot reason=%s", error)
                 objects = {key: one for key, one in objects.items() if key != AGENT}
+        await self._parts.find_out(awaits_docker=awaits_docker(objects))
         left = Leftovers(
             saved=objects,
             containers=await self.containers.recover(),
             sandboxes=await asyncio.to_thread(left_in, self._options.work_dir),
+            docker_away=self._parts.lacks.get(Kind.DOCKER, ""),
         )
         effects = recover(self.state, left, now_ms())
         if effects.save:
@@ -261,13 +312,17 @@ def _state_of(
     )
 
 
-def _routes(
-    executor_api: ExecutorApi, operator_api: OperatorApi, endpoints: Endpoints, files: FilesApi
-) -> Routes:
+class _Part(Protocol):
+    """Serves some paths."""
+
+    def handlers(self) -> dict[str, Handler]: ...
+
+
+def _routes(executor_api: ExecutorApi, operator_api: OperatorApi, *parts: _Part) -> Routes:
     routes = Routes(prefixes=("/slave(1)",))
     routes.add("/api/v1/executor", executor_api.handle)
-    routes.add("/api/v1", operator_api.handle)
-    for part in (endpoints, files):
+    routes.add("/api/v1", operator_api.handle, takes_upload=is_call_stream)
+    for part in parts:
         for path, handler in part.handlers().items():
             routes.add(path, handler)
     routes.add("", _not_found)

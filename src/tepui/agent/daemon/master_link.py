@@ -60,11 +60,12 @@ class MasterLink:
         self.retry_ms = RETRY_MIN_MS  # how long, at most, the next failure waits
         self._is_registered = False  # over the link that is open
         self._has_moved = asyncio.Event()  # while a failure is waited out
+        self._may_open = asyncio.Event()  # the core has done with the link that was lost
         self._attempt: asyncio.Timeout | None = None  # while one is under way
         self.leader = master  # host:port of the master that was tried last
 
     def start(self) -> None:
-        """Connect, now and whenever the link is lost."""
+        """Connect now, and whenever the link is lost and `open_again` was called."""
         self._finder.start(lambda leader: self._moved(leader))
         self._keeping = tasks.start(self._keep())
 
@@ -86,6 +87,10 @@ class MasterLink:
         """The master has taken the agent: this link was worth it, and the next is soon tried."""
         self._is_registered = True
         self.retry_ms = RETRY_MIN_MS
+
+    def open_again(self) -> None:
+        """Nothing comes any more of what was to be sent on the link that is lost."""
+        self._may_open.set()
 
     def close(self, reason: str) -> None:
         """Give this connection up; another follows."""
@@ -138,7 +143,9 @@ class MasterLink:
         await self._connection.over.wait()
         self._connection = None
         log.warning("link_lost master=%s", self.leader)
+        self._may_open.clear()
         self._put(LinkLost())
+        await self._may_open.wait()
 
     async def _connect(self) -> None:
         """The link to the leading master is open and greeted."""

@@ -1,7 +1,7 @@
 """POST /api/v1 of the agent: what the core, the files and the flags can answer.
 
-The order of the checks is that of Mesos (slave/http.cpp Http::api). Nested and standalone
-containers, and resource providers, are not part of this agent: their calls are 501.
+The order of the checks is that of Mesos (slave/http.cpp Http::api). What is asked of single
+containers is in container_calls.py. There are no resource providers: their calls are 501.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from typing import Final
 from tepui.agent.core.actions import AnswerOperator, Reply
 from tepui.agent.core.durations import to_ms
 from tepui.agent.core.events import OperatorCalled
+from tepui.agent.core.operator_containers import CALLS
 from tepui.agent.core.validation import operator_call_error
 from tepui.agent.daemon.build import version_info
+from tepui.agent.daemon.container_calls import CallStream, ContainerCalls, answered
 from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.put import Put
 from tepui.web.decoding import decoded
 from tepui.web.files import READ_FILE_BYTES_MAX, Files
-from tepui.web.http import BODY_BYTES_MAX, Request, Response, not_allowed, text
+from tepui.web.http import Answer, Request, Response, not_allowed, text
 from tepui.web.loglevel import LogLevel
 from tepui.web.process import system_metrics
 from tepui.web.requests import Requests
-from tepui.wire import agent, media, mesos, recordio
+from tepui.web.upload import UploadFailed
+from tepui.wire import agent, media, mesos
 from tepui.wire.errors import Malformed
 
 Type = agent.Call.Type
@@ -41,6 +44,7 @@ VIEWS: Final = frozenset(
         Type.GET_METRICS,
     }
 )
+STREAMED: Final = frozenset({Type.ATTACH_CONTAINER_OUTPUT})
 EMPTY_LISTS: Final[dict[str, tuple[str, ...]]] = {  # which Mesos writes although they are empty
     "get_tasks": (
         "pending_tasks",
@@ -63,15 +67,21 @@ class OperatorApi:
         requests: Requests[Reply],
         files: Files,
         containers: Containers,
+        container_calls: ContainerCalls,
         flags: Mapping[str, str],
         log_level: LogLevel,
+        prune: Callable[[tuple[mesos.Image, ...]], Awaitable[None]],
+        fetcher_metrics: Callable[[], dict[str, float]] = dict,
     ) -> None:
+        self._fetcher_metrics = fetcher_metrics
+        self._container_calls = container_calls
         self._put = put
         self._requests = requests
         self._files = files
         self._containers = containers
         self._flags = flags
         self._log_level = log_level
+        self._prune = prune
         self._calls: Mapping[Type, Callable[[agent.Call], Awaitable[Message | None]]] = {
             Type.GET_HEALTH: self._get_health,
             Type.GET_FLAGS: self._get_flags,
@@ -85,7 +95,7 @@ class OperatorApi:
             Type.PRUNE_IMAGES: self._prune_images,
         } | dict.fromkeys(VIEWS, self._view)
 
-    async def handle(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Answer:
         """Answer one request."""
         if request.method != "POST":
             return not_allowed(request, "POST")
@@ -95,18 +105,16 @@ class OperatorApi:
                 headers.get("content-type"), headers.get("message-content-type")
             )
             accepted = media.agent_accepted(headers.get("accept"), headers.get("message-accept"))
-            body = request.body
             if content.media is media.Media.RECORDIO:
-                records = recordio.Deframer(BODY_BYTES_MAX).feed(body)
-                if not records:
-                    return text(400, "Received EOF while reading request body")
-                body = records[0]
-            call = await decoded(agent.Call, body, content.message)
+                return await self._handle_stream(request, content, accepted)
+            call = await decoded(agent.Call, request.body, content.message)
             fault = operator_call_error(call)
             if fault is not None:
                 return text(400, f"Failed to validate agent::Call: {fault}")
             assert call.type is not None
             media.check_agent_call(call.type.name, content, accepted)
+            if call.type in CALLS or call.type in STREAMED:
+                return await self._call_of_container(call, accepted)
             do = self._calls.get(call.type)
             if do is None:
                 if call.type is Type.UNKNOWN:
@@ -117,13 +125,53 @@ class OperatorApi:
         except Malformed as malformed:
             return text(400, malformed.agent_text)
 
+    async def _handle_stream(
+        self, request: Request, content: media.Streamed, accepted: media.Streamed
+    ) -> Answer:
+        """Of calls in a stream the first decides; only one kind may go on."""
+        if request.upload is None:
+            return text(400, "Received EOF while reading request body")
+        calls = CallStream(request.upload, content.message)
+        try:
+            call = await calls.next()
+        except UploadFailed as failed:
+            return text(400, str(failed))
+        if call is None:
+            return text(400, "Received EOF while reading request body")
+        assert call.type is not None, "checked with the call"
+        media.check_agent_call(call.type.name, content, accepted)
+        return await self._container_calls.attach_input(call, calls)
+
+    async def _call_of_container(self, call: agent.Call, accepted: media.Streamed) -> Answer:
+        if call.type is Type.LAUNCH_NESTED_CONTAINER_SESSION:
+            return await self._container_calls.launch_session(call, accepted)
+        if call.type is Type.ATTACH_CONTAINER_OUTPUT:
+            return await self._container_calls.attach_output(call, accepted)
+        reply = await self._container_calls.call(call)
+        if reply.response is None:
+            return answered(reply)
+        return encoded(reply.response, accepted.message)
+
     async def _view(self, call: agent.Call) -> Message:
         assert call.type is not None
         usage = await self._containers.usage() if call.type is Type.GET_CONTAINERS else {}
-        system = system_metrics() if call.type is Type.GET_METRICS else {}
+        system: dict[str, float] = {}
+        if call.type is Type.GET_METRICS:
+            system = system_metrics() | self._fetcher_metrics()
+            system |= await self._containers.metrics()
         kind = call.type
+        wanted = call.get_containers or agent.Call.GetContainers()
         reply = await self._requests.ask(
-            lambda number: self._put(OperatorCalled(number, kind, usage, system))
+            lambda number: self._put(
+                OperatorCalled(
+                    number,
+                    kind,
+                    usage,
+                    system,
+                    show_nested=bool(wanted.show_nested),
+                    show_standalone=bool(wanted.show_standalone),
+                )
+            )
         )
         assert isinstance(reply, AnswerOperator)
         return reply.response
@@ -172,7 +220,13 @@ class OperatorApi:
         return Message(type=Message.Type.GET_RESOURCE_PROVIDERS, get_resource_providers=providers)
 
     async def _prune_images(self, call: agent.Call) -> None:
-        """There are no images, so all unused ones are gone."""
+        part = call.prune_images or agent.Call.PruneImages()
+        await self._prune(part.excluded_images)
+
+
+def is_call_stream(headers: Mapping[str, str]) -> bool:
+    """Whether a request's body is a stream of calls, to be carried out as they come."""
+    return headers.get("content-type") == media.Media.RECORDIO.value
 
 
 def encoded(answer: Message, wanted: media.Media) -> Response:

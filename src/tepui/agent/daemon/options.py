@@ -10,6 +10,8 @@ from tepui import MESOS_VERSION
 from tepui.agent.core.reconfiguration import Policy
 from tepui.agent.core.state import Settings
 from tepui.agent.daemon.checkpoint import boot_id
+from tepui.agent.daemon.container_options import ContainerOptions
+from tepui.agent.fetcher.options import FetcherOptions
 from tepui.base.durations import format_duration_ms
 from tepui.wire import mesos
 
@@ -56,6 +58,8 @@ class AgentOptions(Struct, frozen=True, kw_only=True):
     fetch_timeout_ms: int = 600_000  # of all URIs of one container
     fetch_bytes_max: int = 10 << 30  # of one URI
     log_file: str | None = None  # served as /slave/log
+    containers: ContainerOptions = ContainerOptions()
+    fetcher: FetcherOptions = FetcherOptions()
     flags: dict[str, str] = field(default_factory=dict)
 
 
@@ -86,7 +90,7 @@ def flags_of(options: AgentOptions, port: int) -> dict[str, str]:
     flags = dict(options.flags)
     for name in options.__struct_fields__:
         value = getattr(options, name)
-        if name in ("flags", "domain", "fetch_bytes_max") or value is None:
+        if name in ("flags", "domain", "containers", "fetcher", "fetch_bytes_max") or value is None:
             continue
         if name.endswith("_ms"):
             flags[name.removesuffix("_ms")] = format_duration_ms(value)

@@ -7,7 +7,8 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
-from tepui.agent.containers.spec import ContainerSpec
+from tepui.agent.containers import networks
+from tepui.agent.containers.specs.errors import Unsupported
 from tepui.agent.core.actions import CommandProbe, HttpProbe, Probe, RunCheck, TcpProbe
 from tepui.agent.core.events import (
     CheckFailed,
@@ -17,10 +18,10 @@ from tepui.agent.core.events import (
     Outcome,
     TcpTried,
 )
-from tepui.agent.daemon.containers import Containers, Unsupported, program_of, rlimits_of
+from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.put import Put
 from tepui.base import tasks
-from tepui.base.errors import HostError
+from tepui.base.errors import HostError, Refused
 
 NO_TIMEOUT_MS: Final = 86_400_000  # a timeout of 0 waits as long as a check can (Mesos: no limit)
 STATUS_LINE_BYTES_MAX: Final = 8 * 1024
@@ -69,7 +70,14 @@ class Probing:
                 outcome = await self._probe(action.probe)
         except TimeoutError:
             outcome = CheckFailed(f"timed out after {action.timeout_ms} ms")
-        except (HostError, Unsupported, OSError, ValueError, OverflowError) as error:  # of a port
+        except (
+            HostError,
+            Refused,
+            Unsupported,
+            OSError,
+            ValueError,
+            OverflowError,
+        ) as error:  # of a port
             outcome = CheckFailed(str(error))
         if self._running.pop(action.check_id, None) is not None:
             self._put(CheckFinished(action.check_id, outcome))
@@ -77,30 +85,51 @@ class Probing:
     async def _probe(self, probe: Probe) -> Outcome:
         match probe:
             case CommandProbe():
-                return CommandExited(await self._containers.run(_spec_of(probe)))
-            case HttpProbe(url=url):
-                return HttpAnswered(await _get_status(url))
-            case TcpProbe(ip=ip, port=port):
-                return TcpTried(await _connects(ip, port))
+                return CommandExited(await self._containers.run(self._containers.probe_spec(probe)))
+            case HttpProbe(url=url, beside=beside):
+                return HttpAnswered(await _get_status(url, self._network(beside)))
+            case TcpProbe(ip=ip, port=port, beside=beside):
+                return TcpTried(await _connects(ip, port, self._network(beside)))
+
+    def _network(self, beside: str | None) -> int | str | None:
+        return None if beside is None else self._containers.network_of(beside)
 
 
-async def _connects(ip: str, port: int) -> bool:
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _opened(
+    ip: str | None, port: int, network: int | str | None, context: ssl.SSLContext | None = None
+) -> Streams:
+    """A connection, from the network namespace of a container where one is given. Raises OSError."""
+    if network is None:
+        return await asyncio.open_connection(ip, port, ssl=context, limit=STATUS_LINE_BYTES_MAX)
     try:
-        _, writer = await asyncio.open_connection(ip, port)
+        inside = await networks.connect(network, port)
+    except HostError as error:
+        raise OSError(str(error)) from None
+    name = None if context is None else ip or ""
+    return await asyncio.open_connection(
+        sock=inside, ssl=context, server_hostname=name, limit=STATUS_LINE_BYTES_MAX
+    )
+
+
+async def _connects(ip: str, port: int, network: int | str | None) -> bool:
+    try:
+        _, writer = await _opened(ip, port, network)
     except OSError:
         return False
     writer.close()
     return True
 
 
-async def _get_status(url: str) -> int:
+async def _get_status(url: str, network: int | str | None) -> int:
     """The status of the answer to a GET. Raises OSError and ValueError."""
     parts = urlsplit(url)
     is_https = parts.scheme == "https"
     port = parts.port or (443 if is_https else 80)
-    reader, writer = await asyncio.open_connection(
-        parts.hostname, port, ssl=_ANY_SERVER if is_https else None, limit=STATUS_LINE_BYTES_MAX
-    )
+    context = _ANY_SERVER if is_https else None
+    reader, writer = await _opened(parts.hostname, port, network, context)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         writer.write(
@@ -113,19 +142,3 @@ async def _get_status(url: str) -> int:
     if len(line) < 2 or not line[0].startswith("HTTP/"):
         raise ValueError(f"{url} did not answer in HTTP")
     return int(line[1])
-
-
-def _spec_of(probe: CommandProbe) -> ContainerSpec:
-    program, argv = program_of(probe.command)
-    return ContainerSpec(
-        container_id=probe.container_id,
-        program=program,
-        argv=argv,
-        environment=dict(probe.environment),
-        directory=probe.directory,
-        user=probe.user,
-        rlimits=rlimits_of(probe.container),
-        stdout=None,
-        stderr=None,
-        parent=probe.beside,
-    )

@@ -13,6 +13,7 @@ from tepui.agent.daemon.containers import Containers
 from tepui.agent.daemon.master_link import MasterLink
 from tepui.agent.daemon.probing import Probing
 from tepui.agent.daemon.sandboxes import Sandboxes
+from tepui.agent.daemon.sessions import Sessions
 from tepui.base import notes
 from tepui.web.event_streams import EventStreams
 from tepui.web.requests import Requests
@@ -29,6 +30,7 @@ class Shell:
         sandboxes: Sandboxes,
         containers: Containers,
         probing: Probing,
+        sessions: Sessions,
         streams: EventStreams[int],
         requests: Requests[actions.Reply],
     ) -> None:
@@ -37,19 +39,25 @@ class Shell:
         self._streams = streams
         self._actions: dict[type[Action], Callable[[Any], None]] = {  # Any: the action of its key
             actions.SendToMaster: lambda a: master.send(a.message),
+            actions.OpenLink: lambda _: master.open_again(),
             actions.CloseLink: lambda a: master.close(a.reason),
             actions.AdoptId: self._adopt_id,
             actions.EndAgent: self._end,
             actions.PrepareSandbox: sandboxes.prepare,
             actions.AttachSandbox: lambda a: sandboxes.attach(a.directory, a.virtual_path),
             actions.AbandonSandbox: lambda a: sandboxes.abandon(a.container_id),
-            actions.RemoveSandbox: lambda a: sandboxes.remove(a.directory),
+            actions.RemoveSandbox: lambda a: sandboxes.remove(a.directory, a.within),
+            actions.ProvisionContainer: containers.provision,
             actions.LaunchContainer: containers.launch,
-            actions.AdoptContainer: lambda a: containers.adopt(a.container_id, a.limits),
+            actions.AdoptContainer: lambda a: containers.adopt(
+                a.container_id, a.limits, a.directory
+            ),
             actions.SignalContainer: lambda a: containers.signal(a.container_id, a.signal),
             actions.DestroyContainer: lambda a: containers.destroy(a.container_id),
             actions.UpdateContainer: lambda a: containers.update(a.container_id, a.limits),
             actions.ForgetContainer: lambda a: containers.forget(a.container_id),
+            actions.LaunchSession: sessions.launch,
+            actions.AnswerContainer: lambda a: requests.answer(a.request, a),
             actions.RunCheck: probing.run,
             actions.AbandonCheck: lambda a: probing.abandon(a.check_id),
             actions.AcceptExecutor: lambda a: requests.answer(a.connection, a),

@@ -30,20 +30,23 @@ def is_archive(name: str) -> bool:
     return name.endswith((*TAR_SUFFIXES, ".zip", ".gz"))
 
 
-def extract(archive: Path, directory: Path, bytes_max: int, is_stopped: threading.Event) -> None:
+def extract(
+    archive: Path, target: Path, directory: Path, bytes_max: int, is_stopped: threading.Event
+) -> None:
     """What the archive holds is in the directory. Raises ArchiveRefused and OSError.
 
-    It stops early, with a part extracted, when `is_stopped` is set.
+    `target`, where it is or would be in the sandbox, has the name that says what kind it is. It
+    stops early, with a part extracted, when `is_stopped` is set.
     """
     budget = _Budget(bytes_max, is_stopped)
     try:
-        if archive.name.endswith(TAR_SUFFIXES):
+        if target.name.endswith(TAR_SUFFIXES):
             _extract_tar(archive, directory, budget)
-        elif archive.name.endswith(".zip"):
+        elif target.name.endswith(".zip"):
             _extract_zip(archive, directory, budget)
         else:
             with gzip.open(archive, "rb") as reading:
-                _write(reading, archive.with_name(archive.name.removesuffix(".gz")), budget)
+                _write(reading, target.with_name(target.name.removesuffix(".gz")), budget)
     except (
         tarfile.TarError,
         zipfile.BadZipFile,

@@ -1,9 +1,10 @@
 """Fetches the URIs of a container into its sandbox, one after the other.
 
-`http` and `https` addresses are downloaded; `file://` and plain paths are copied.
-What looks like an archive by its name is extracted beside itself, unless the URI says otherwise or
-wants an executable. Everything fetched belongs to the task's user, who must be allowed to read
-what is copied.
+`http` and `https` addresses are downloaded; `file://` and plain paths are copied; what any other scheme
+names a client of this machine fetches (`commands.py`). With `cache` a URI goes through the cache
+(`cache.py`). What looks like an archive by its name is extracted beside itself, unless the URI says
+otherwise or wants an executable; out of the cache without the archive itself, as in Mesos. Everything
+fetched belongs to the task's user, who must be allowed to read what is copied.
 
 Source: Mesos launcher/fetcher.cpp, docs/fetcher.md.
 """
@@ -13,40 +14,70 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from tepui.agent.fetcher.access import may_read
 from tepui.agent.fetcher.archives import ArchiveRefused, extract, is_archive
+from tepui.agent.fetcher.cache import Cache
+from tepui.agent.fetcher.commands import Clients
+from tepui.agent.fetcher.errors import FetchFailed, Room
+from tepui.agent.fetcher.local import (
+    copy_bytes,
+    copy_local,
+    is_local,
+    make_executable,
+    open_new,
+    open_regular,
+)
+from tepui.agent.fetcher.threads import in_thread
+from tepui.agent.fetcher.web import STALL_MS, download
 from tepui.wire import mesos
 
-CONNECT_MS: Final = 30_000
-STALL_MS: Final = 60_000  # Mesos: --fetcher_stall_timeout; without a byte for so long
-CHUNK_BYTES: Final = 256 * 1024
 URIS_MAX: Final = 1_000  # of one container
-REDIRECTS_MAX: Final = 10  # of one URI
 FETCHING_MAX: Final = 256  # containers whose URIs are fetched at once; others wait, in their time
 
 URI = mesos.CommandInfo.URI
 
 
-class FetchFailed(Exception):
-    """A URI could not be fetched; one sentence says which and why."""
-
-
 class Fetcher:
     """Fetches with these limits: of time for one container's URIs, of bytes for one URI."""
 
-    def __init__(self, *, timeout_ms: int, bytes_max: int, base: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_ms: int,
+        bytes_max: int,
+        stall_ms: int = STALL_MS,
+        base: str | None = None,
+        hadoop_home: str | None = None,
+        cache: Cache | None = None,
+    ) -> None:
         self._timeout_ms = timeout_ms
         self._bytes_max = bytes_max
+        self._stall_ms = stall_ms
         self._turns = asyncio.Semaphore(FETCHING_MAX)
         self._base = base  # where relative paths begin (Mesos: --frameworks_home)
+        self._clients = Clients(hadoop_home, stall_ms)
+        self._cache = cache or Cache(Path("/nonexistent"), 0)
+
+    def open(self) -> None:
+        """The cache is empty and takes files. Until then nothing goes through it."""
+        self._cache.open()
+
+    def close(self) -> None:
+        """Nothing is fetched by clients any more."""
+        self._clients.close()
+
+    def metrics(self) -> dict[str, float]:
+        """How much the cache may hold, and holds, by Mesos's names."""
+        return {
+            "containerizer/fetcher/cache_size_total_bytes": float(self._cache.total_bytes),
+            "containerizer/fetcher/cache_size_used_bytes": float(self._cache.used_bytes),
+        }
 
     async def fetch(self, uris: Sequence[URI], directory: str, user: str | None) -> None:
         """All URIs are in the directory. Raises FetchFailed; some may be there then."""
@@ -57,23 +88,20 @@ class Fetcher:
                 for uri in uris:
                     await self._fetch_one(uri, Path(directory), user)
         except TimeoutError:
-            raise FetchFailed(f"not done within {self._timeout_ms / 1000:g} s") from None
+            raise FetchFailed(self._too_late()) from None
 
     async def _fetch_one(self, uri: URI, directory: Path, user: str | None) -> None:
         source = uri.value.strip()
         try:
             target = target_of(uri, directory)
             made = await asyncio.to_thread(_make_parents, directory, target)
-            if _is_web(source):
-                await self._download(source, target)
+            if uri.cache:
+                get = partial(self._get_for_cache, source, user)
+                async with self._cache.hold(user, source, get) as held:
+                    made += await self._bring(uri, held, target, directory, user)
             else:
-                await _in_thread(partial(self._copy, source, target, user))
-            if uri.executable:
-                await asyncio.to_thread(_make_executable, target)
-            elif uri.extract and is_archive(target.name):
-                await _in_thread(partial(extract, target, directory, self._bytes_max))
-                made = [*made, directory]  # what was extracted
-            await asyncio.to_thread(_give_to, user, directory, [target, *made])
+                made += await self._bring(uri, None, target, directory, user)
+            await asyncio.to_thread(_give_to, user, directory, made)
         except FetchFailed as failed:
             raise FetchFailed(f"'{source}': {failed}") from None
         except ArchiveRefused as refused:
@@ -84,67 +112,55 @@ class Fetcher:
             )
             raise FetchFailed(f"'{source}': {cause}") from None
 
-    async def _download(self, source: str, target: Path) -> None:
-        import aiohttp  # its import is slow, and not every agent downloads
+    async def _bring(
+        self, uri: URI, held: Path | None, target: Path, directory: Path, user: str | None
+    ) -> list[Path]:
+        """What the URI names is in the sandbox; the answer says where."""
+        extracts = not uri.executable and uri.extract and is_archive(target.name)
+        made = [directory] if extracts else []  # what was extracted may be anywhere in it
+        if held is None:
+            await self._get(uri.value.strip(), user, target, self._limit)
+        elif not extracts:
+            await in_thread(partial(_copy, held, target))
+        if held is None or not extracts:
+            made.append(target)
+        if uri.executable:
+            await asyncio.to_thread(make_executable, target)
+        if extracts:
+            archive = target if held is None else held
+            await in_thread(partial(extract, archive, target, directory, self._bytes_max))
+        return made
 
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_MS / 1000, sock_read=STALL_MS / 1000
-        )
+    async def _get_for_cache(self, source: str, user: str | None, target: Path, room: Room) -> None:
+        """As if it were for a container of its own: whoever waits for it may be gone before."""
+
+        def limit(size_bytes: int) -> None:
+            self._limit(size_bytes)
+            room(size_bytes)
+
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-                session.get(source, max_redirects=REDIRECTS_MAX) as answer,
-            ):
-                if answer.status != 200:
-                    raise FetchFailed(f"the server answered {answer.status} {answer.reason}")
-                if (answer.content_length or 0) > self._bytes_max:
-                    raise FetchFailed(f"more than {self._bytes_max} bytes")
-                size = 0
-                with target.open("wb") as file:
-                    async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-                        size += len(chunk)
-                        if size > self._bytes_max:
-                            raise FetchFailed(f"more than {self._bytes_max} bytes")
-                        await asyncio.to_thread(file.write, chunk)
-        except aiohttp.TooManyRedirects:
-            raise FetchFailed(f"more than {REDIRECTS_MAX} redirects") from None
-        except aiohttp.ConnectionTimeoutError:
-            raise FetchFailed(f"no connection within {CONNECT_MS / 1000:g} s") from None
-        except TimeoutError:  # before ClientError, which aiohttp's are too
-            raise FetchFailed(f"no byte for {STALL_MS / 1000:g} s") from None
-        except aiohttp.ClientError as error:
-            raise FetchFailed(str(error) or type(error).__name__) from None
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                await self._get(source, user, target, limit, asks_size=True)
+        except TimeoutError:
+            raise FetchFailed(self._too_late()) from None
 
-    def _copy(
-        self, source: str, target: Path, user: str | None, is_stopped: threading.Event
+    async def _get(
+        self, source: str, user: str | None, target: Path, room: Room, *, asks_size: bool = False
     ) -> None:
-        path = Path(unquote(urlsplit(source).path) if source.startswith("file:") else source)
-        if not path.is_absolute():
-            if self._base is None:
-                raise FetchFailed("a relative path, and --frameworks_home is not set")
-            path = Path(self._base) / path
-        if path.is_dir():
-            raise FetchFailed("it is a directory")
-        # Differs from Mesos, whose fetcher reads as root what its user may not.
-        if user is not None and not may_read(path, user):
-            raise FetchFailed(f"user '{user}' may not read it")
-        # Without O_NONBLOCK a pipe would hold the thread for ever.
-        source_fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(source_fd, "rb") as reading, target.open("wb") as writing:
-            if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
-                raise FetchFailed("it is not a regular file")
-            if os.fstat(reading.fileno()).st_size > self._bytes_max:
-                raise FetchFailed(f"more than {self._bytes_max} bytes")
-            _copy_bytes(reading, writing, is_stopped)
+        """The file is at `target`. Raises FetchFailed and OSError."""
+        if is_local(source):
+            await in_thread(partial(copy_local, source, target, user, self._base, room))
+        elif source.lower().startswith(("http://", "https://")):
+            await download(source, target, room, self._stall_ms)
+        else:
+            await self._clients.fetch(source, target, user, room, asks_size=asks_size)
 
+    def _limit(self, size_bytes: int) -> None:
+        if size_bytes > self._bytes_max:
+            raise FetchFailed(f"more than {self._bytes_max} bytes")
 
-async def _in_thread(work: Callable[[threading.Event], None]) -> None:
-    """The work is done in a thread, or told to stop when the caller is cancelled."""
-    is_stopped = threading.Event()
-    try:
-        await asyncio.to_thread(work, is_stopped)
-    finally:
-        is_stopped.set()
+    def _too_late(self) -> str:
+        return f"not done within {self._timeout_ms / 1000:g} s"
 
 
 def target_of(uri: URI, directory: Path) -> Path:
@@ -161,20 +177,9 @@ def target_of(uri: URI, directory: Path) -> Path:
     return directory.joinpath(*parts)
 
 
-def _is_web(source: str) -> bool:
-    scheme, found, _ = source.partition("://")
-    if not found or scheme == "file":
-        return False
-    if scheme.lower() not in ("http", "https"):
-        raise FetchFailed(f"the scheme '{scheme}' is not one of http, https and file")
-    return True
-
-
-def _copy_bytes(reading: IO[bytes], writing: IO[bytes], is_stopped: threading.Event) -> None:
-    while chunk := reading.read(CHUNK_BYTES):
-        if is_stopped.is_set():
-            return
-        writing.write(chunk)
+def _copy(held: Path, target: Path, is_stopped: threading.Event) -> None:
+    with open_regular(held) as reading, open_new(target) as writing:
+        copy_bytes(reading, writing, lambda size_bytes: None, is_stopped)
 
 
 def _make_parents(directory: Path, target: Path) -> list[Path]:
@@ -190,10 +195,6 @@ def _make_parents(directory: Path, target: Path) -> list[Path]:
     if target.is_symlink():
         target.unlink()
     return made
-
-
-def _make_executable(target: Path) -> None:
-    target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
 def _give_to(user: str | None, directory: Path, paths: list[Path]) -> None:

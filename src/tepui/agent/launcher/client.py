@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections import deque
 
-from . import frames
+from . import frames, terminals
 from .loop import READABLE, WRITABLE, Loop
 
 TYPE_CHECKING = False  # typing itself is not imported: it costs memory
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 READ_BYTES = 1 << 18
+HANDED_MAX = 256  # descriptors whose request has not come whole yet
 WAITING_BYTES_MAX = 32 << 20  # for an agent that does not read; over it the connection is closed
 
 
@@ -31,14 +34,24 @@ class Client:
         self._on_close = on_close
         self._read = bytearray()
         self._waiting = bytearray()
+        self._handed: deque[int] = deque()  # came with a request, in order
+        self._passing: deque[tuple[int, int]] = deque()  # where in what waits a descriptor goes out
         connection.setblocking(False)
         loop.watch(connection.fileno(), self._ready)
 
-    def send(self, message: frames.Message) -> None:
-        """Send `message`, now or when the agent reads."""
+    def take_descriptors(self, count: int) -> list[int]:
+        """Return those that came with the request that is being read. Raises Malformed."""
+        if len(self._handed) < count:
+            raise frames.Malformed(f"{count} descriptors belong to the request")
+        return [self._handed.popleft() for _ in range(count)]
+
+    def send(self, message: frames.Message, descriptor: int = -1) -> None:
+        """Send `message`, now or when the agent reads, and a copy of the descriptor with it."""
         if self._connection is None:
             return
         idle = not self._waiting
+        if descriptor >= 0:
+            self._passing.append((len(self._waiting), os.dup(descriptor)))
         self._waiting += frames.encode(message)
         if idle:
             self._flush()
@@ -52,6 +65,10 @@ class Client:
         self._loop.unwatch(self._connection.fileno())
         self._connection.close()
         self._connection = None
+        for fd in (*self._handed, *(fd for _, fd in self._passing)):
+            os.close(fd)
+        self._handed.clear()
+        self._passing.clear()
         self._on_close(self)
 
     def _ready(self) -> None:
@@ -64,12 +81,13 @@ class Client:
         if self._connection is None:
             return
         try:
-            data = self._connection.recv(READ_BYTES)
+            data, handed = terminals.receive(self._connection, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            data, handed = b"", []
+        self._handed += handed
+        if not data or len(self._handed) > HANDED_MAX:
             self.close()
             return
         self._read += data
@@ -83,12 +101,28 @@ class Client:
         if self._connection is None:
             return
         try:
-            sent = self._connection.send(self._waiting)
+            while self._waiting and self._send_some():
+                pass
         except BlockingIOError:
-            sent = 0
+            pass
         except OSError:
             self.close()
             return
-        del self._waiting[:sent]
         events = READABLE | WRITABLE if self._waiting else READABLE
         self._loop.rewatch(self._connection.fileno(), events)
+
+    def _send_some(self) -> bool:
+        """Send up to the next message that has a descriptor; tell whether all of that went."""
+        assert self._connection is not None
+        descriptors: list[int] = []
+        if self._passing and self._passing[0][0] == 0:
+            descriptors = [self._passing[0][1]]
+        behind = [at for at, _ in self._passing if at > 0]
+        piece = bytes(self._waiting[: behind[0]]) if behind else self._waiting
+        size = len(piece)
+        sent = terminals.send(self._connection, piece, descriptors)
+        if descriptors:
+            os.close(self._passing.popleft()[1])
+        del self._waiting[:sent]
+        self._passing = deque((at - sent, fd) for at, fd in self._passing)
+        return sent == size

@@ -17,9 +17,10 @@ import sys
 import time
 
 from . import EXITS_NAME, LOG_NAME, SOCKET_NAME, tree
-from .cgroups import Cgroups, detect, remove_directory, write
+from .cgroups import KINDS, Cgroups, detect, not_enforced, remove_directory, write
 from .lifecycle import Lifecycle
 from .loop import Loop
+from .oci import BUNDLES_NAME, STATE_NAME, remove_all
 from .records import Records
 from .serve import BACKLOG, Server
 
@@ -41,7 +42,7 @@ class Config:
         self.runtime_directory = str(values["runtime_directory"])
         self.cgroup_root = str(values["cgroup_root"])
         self.cgroups = bool(values["cgroups"])
-        self.cfs_quota = bool(values["cfs_quota"])
+        self.pids_max = int(str(values["pids_max"]))
         self.idle_s = float(str(values["idle_s"]))
 
 
@@ -80,19 +81,26 @@ def run(config: Config, ready_fd: int) -> None:
     processes = tree.Tree(token)
     root = os.geteuid() == 0
     cgroups = (
-        Cgroups(detect(), config.cgroup_root, cfs_quota=config.cfs_quota)
+        Cgroups(detect(), config.cgroup_root, pids_max=config.pids_max)
         if config.cgroups and root
         else None
     )
     if cgroups is not None and not cgroups.enforced():
         cgroups = None
     sweep(cgroups, processes)
+    for name in (BUNDLES_NAME, STATE_NAME):
+        remove_all(f"{directory}/{name}")
     loop = Loop()
     listener = listen(directory)
     enforced = cgroups.enforced() if cgroups is not None else []
     server = Server(loop, listener, config.idle_s, enforced, unenforced(config, cgroups))
     lifecycle = Lifecycle(
-        loop, cgroups, processes, Records(f"{directory}/{EXITS_NAME}"), server.tell
+        loop,
+        cgroups,
+        processes,
+        Records(f"{directory}/{EXITS_NAME}"),
+        server.tell,
+        f"/proc/{os.getpid()}/fd/{directory_fd}",
     )
     lifecycle.children_get_oom_score(spare_from_oom() if root else "")
     home = enter_own_cgroup(cgroups)
@@ -166,10 +174,7 @@ def unenforced(config: Config, cgroups: Cgroups | None) -> str:
         cause = "the agent does not run as root"
     else:
         cause = "no cgroup hierarchy can be written"
-    return (
-        "not enforced: cpu limits, memory limits, the reliable end of processes that leave their"
-        f" session ({cause})"
-    )
+    return not_enforced(list(KINDS), cause)
 
 
 def sweep(cgroups: Cgroups | None, processes: tree.Tree) -> None:

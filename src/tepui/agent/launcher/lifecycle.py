@@ -3,63 +3,54 @@
     starting ──program reached──▶ running ──main process ended──▶ ending ──tree gone──▶ exited ──▶ forgotten
         └──failed: the request is answered with the fault, and nothing is left
 
+A container of an OCI runtime starts in two steps (`oci.py`): the runtime ends when the container is created,
+and then its first process, which becomes the program. A group has no process: it runs until it is destroyed.
+
 When the main process ends, what is left of its tree is killed, as Mesos does. Only when the tree is gone (or
 CLEANUP_S is over) is the pipe drained, the exit written to disk, and the agent told: one exit, and final.
+
+Here is the order of all that. What is done on the way is in rooms of its own: `starting.py` makes what a container
+needs and its first process, `running.py` does what is asked of one that runs, `reaping.py` learns which processes
+have ended, `ending.py` clears away what is left, and `population.py` knows which containers there are.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
-import time
 from functools import partial
 
-from . import spawn, tree
-from .cgroups import Cgroup, Cgroups
-from .frames import Message
-from .loop import Loop
-from .output import Stream
-from .records import Records
-from .request import Fault, Launch
+from . import running, spawn, tree
+from .container import ENDING, EXITED, RUNNING, STARTING, Container, nobody
+from .ending import LINGERING_RETRY_S, Ending
+from .population import Population, row_of
+from .reaping import Reaper
+from .request import Fault
+from .starting import Starter
 
 TYPE_CHECKING = False  # typing itself is not imported: it costs memory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Reply = Callable[[Message | Fault], None]
+    from .cgroups import Cgroups
+    from .container import Reply
+    from .frames import Message
+    from .limits import Limits
+    from .loop import Loop
+    from .output import Stream
+    from .records import Records
+    from .request import Launch
 
 CONTAINERS_MAX = 10_000  # running at one time on one machine
-CLEANUP_S = 15.0  # for a killed tree to be gone; longer only in uninterruptible sleep
 RETRY_S = 0.003  # between two looks at a killed tree
-LINGERING_RETRY_S = 1.0
-LINGERING_MAX = 10_000
+IDLE_RETRY_S = 60.0
 
-STARTING, RUNNING, ENDING, EXITED = "starting", "running", "ending", "exited"
-
-
-class Container:
-    """One container; the fields are set as its life goes on."""
-
-    def __init__(self, container_id: str, parent: str) -> None:
-        self.container_id = container_id
-        self.parent = parent
-        self.state = STARTING
-        self.cgroup: Cgroup | None = None
-        self.streams: list[Stream] = []
-        self.subject = ""
-        self.reply: Reply = _nobody
-        self.pid = 0
-        self.start_time = 0
-        self.error_fd = -1
-        self.cpus_milli = 0
-        self.mem_bytes = 0
-        self.notes: list[str] = []
-        self.wait_status = 0
-        self.oom = False
-        self.mem_peak_bytes = 0
-        self.gone_by = 0.0
-        self.exit: Message = {}
+DOOMED_TEXT = "it was killed before it began"
+NO_MEMORY_TEXT = "its memory limit is too small for it to begin"
+NOT_EXECUTED_TEXT = (
+    "the kernel does not execute it: it is no program of this machine, or its interpreter is not there;"
+    " the runtime's words are in the container's error output"
+)
 
 
 class Lifecycle:
@@ -72,41 +63,38 @@ class Lifecycle:
         processes: tree.Tree,
         records: Records,
         tell: Callable[[Message], None],
+        directory: str = "",
     ) -> None:
         self.loop = loop
-        self.cgroups = cgroups
-        self.processes = processes
-        self.records = records
-        self.tell = tell
-        self.containers: dict[str, Container] = {}
-        self.ending: dict[str, Container] = {}
-        self.lingering: list[Cgroup] = []
-        self._by_pid: dict[int, Container] = {}
-        self._lingering_at = 0.0
-        self._null_fd = os.open("/dev/null", os.O_RDWR)
-        self._oom_score_adj = ""
-        self._may_raise_limits = _has_capability(24)  # CAP_SYS_RESOURCE
+        self.population = Population(processes)
+        self.starter = Starter(cgroups, processes, directory)
+        self.ending = Ending(loop, self.population, records, tell)
+        self._records = records
+        self._reaper = Reaper()
         for container_id, record in records.load().items():
             container = Container(container_id, "")
             container.state = EXITED
             container.exit = record
-            self.containers[container_id] = container
+            self.population.all[container_id] = container
         loop.on_signal(signal.SIGCHLD, self.reap)
 
     def children_get_oom_score(self, value: str) -> None:
         """Give `value` back to each child where the launcher itself is spared by the OOM killer."""
-        self._oom_score_adj = value
+        self.starter.oom_score_adj = value
 
     @property
     def alive(self) -> int:
         """How many containers have not exited."""
-        return len(self._by_pid) + len(self.ending)
+        return self.population.count
 
     # Starting
 
     def launch(self, asked: Launch, reply: Reply) -> None:
-        """Start a container; `reply` is called when its program was reached. Raises Fault."""
-        known = self.containers.get(asked.container_id)
+        """Start a container; `reply` is called when its program was reached. Raises Fault.
+
+        The descriptors in `asked.stdio` are the caller's to close.
+        """
+        known = self.population.all.get(asked.container_id)
         if known is not None and asked.again:
             self._answer_again(known, reply)
             return
@@ -116,359 +104,288 @@ class Lifecycle:
             raise Fault("launch", f"'{asked.container_id}'", f"{CONTAINERS_MAX} containers run")
         container = Container(asked.container_id, asked.parent)
         container.reply = reply
+        container.is_bound = asked.is_bound
+        start = self.starter.start if asked.program else self.starter.start_group
         try:
-            self._prepare(container, asked)
+            parent = self.population.living(asked.parent) if asked.parent else None
+            start(container, asked, parent)
         except BaseException:
-            self._release(container)
+            self.ending.release(container)
             raise
-        self.containers[asked.container_id] = container
-        self._by_pid[container.pid] = container
-        self.loop.watch(container.error_fd, partial(self._started, container))
-        for stream in container.streams:
-            stream.handed_over()
-            self.loop.watch(stream.read_fd, partial(self._pump, stream))
+        self.population.all[asked.container_id] = container
         if container.cgroup is not None and container.cgroup.oom_fd >= 0:
             self.loop.watch(container.cgroup.oom_fd, partial(self._out_of_memory, container))
+        if container.is_group:
+            self._await_namespaces(container)
+        else:
+            self._await_program(container)
 
     def _answer_again(self, container: Container, reply: Reply) -> None:
         """The connection broke before the agent had its answer; the launch itself happened once."""
         if container.state == STARTING:
             container.reply = reply
+            container.is_unwanted = False
         else:
-            reply(self._row(container) | {"notes": container.notes})
+            reply(row_of(container) | {"notes": container.notes})
 
-    def _prepare(self, container: Container, asked: Launch) -> None:
-        parent = self._living(asked.parent) if asked.parent else None
-        plan = spawn.Plan()
-        plan.rlimits, container.notes = spawn.affordable_rlimits(
-            asked.rlimits, may_raise=self._may_raise_limits
-        )
-        plan.program, plan.argv = asked.program, asked.argv
-        plan.environment = asked.environment
-        plan.environment[tree.MARK] = self.processes.mark(asked.container_id)
-        plan.uid, plan.gid, plan.groups = asked.uid, asked.gid, asked.groups
-        plan.umask = asked.umask
-        plan.oom_score_adj = self._oom_score_adj
-        plan.tasks_files = []
-        plan.cgroup_fd = -1
-        plan.stdin_fd = plan.stdout_fd = plan.stderr_fd = self._null_fd
-        container.subject = asked.program
-        container.cpus_milli, container.mem_bytes = asked.cpus_milli, asked.mem_bytes
+    def _await_namespaces(self, container: Container) -> None:
+        self.population.groups[container.container_id] = container
+        if container.maker is not None:
+            self.loop.watch(container.maker.socket.fileno(), partial(self._made, container))
+        else:
+            self._reached(container)
+
+    def _made(self, container: Container) -> None:
+        """The namespaces of a group are there, or are not."""
+        maker = container.maker
+        assert maker is not None, "watched only as long as it is there"
+        self.ending.close_maker(container)
         try:
-            plan.directory_fd = os.open(
-                asked.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            )
-        except OSError as error:
-            cause = spawn.describe(error)
-            raise Fault("enter the working directory", f"'{asked.directory}'", cause) from None
-        try:
-            for name in (asked.stdout, asked.stderr):
-                if name:
-                    stream = Stream(
-                        os.dup(plan.directory_fd),
-                        name,
-                        asked.output_bytes_max,
-                        asked.uid,
-                        asked.gid,
-                    )
-                    container.streams.append(stream)
-            streams = iter(container.streams)
-            plan.stdout_fd = next(streams).write_fd if asked.stdout else self._null_fd
-            plan.stderr_fd = next(streams).write_fd if asked.stderr else self._null_fd
-            if self.cgroups is not None:
-                cgroup = self.cgroups.create(
-                    asked.container_id, parent.cgroup if parent is not None else None
-                )
-                container.cgroup = cgroup
-                container.notes += cgroup.limit(asked.cpus_milli, asked.mem_bytes)
-                cgroup.watch_oom()
-                plan.tasks_files = cgroup.tasks_files()
-                if cgroup.unified:
-                    plan.cgroup_fd = os.open(cgroup.unified, os.O_RDONLY | os.O_CLOEXEC)
-            container.pid, container.error_fd = spawn.spawn(plan)
-            container.start_time = tree.start_time_of(container.pid)
+            container.namespaces = maker.result()
+        except Fault as fault:
+            self._fail(container, fault)
+        else:
+            self._reached(container)
         finally:
-            os.close(plan.directory_fd)
-            if plan.cgroup_fd >= 0:
-                os.close(plan.cgroup_fd)
+            maker.close()
+
+    def _await_program(self, container: Container) -> None:
+        self.population.by_pid[container.pid] = container
+        if container.oci is not None:
+            self.population.unreached[container.container_id] = container
+        self.loop.watch(container.error_fd, partial(self._started, container))
+        for stream in container.streams:
+            stream.handed_over()
+            self.loop.watch(stream.read_fd, partial(self._pump, stream))
 
     def _started(self, container: Container) -> None:
         fault = spawn.launch_error(container.error_fd, container.subject)
-        self.loop.unwatch(container.error_fd)
-        os.close(container.error_fd)
-        container.error_fd = -1
-        if fault is None:
-            container.state = RUNNING
-            container.reply(self._row(container) | {"notes": container.notes})
-        else:
+        self.ending.close_error_pipe(container)
+        if fault is not None:
             os.waitpid(container.pid, 0)  # it is in its last instructions
-            self._drop(container)
+            self.ending.drop(container)
             container.reply(fault)
-        container.reply = _nobody
+            container.reply = nobody
+        elif container.oci is None:
+            self._reached(container)
+        else:
+            self._look_for_program(container)
 
-    def _drop(self, container: Container) -> None:
-        self._by_pid.pop(container.pid, None)
-        self.containers.pop(container.container_id, None)
-        self._release(container)
+    def _reached(self, container: Container) -> None:
+        if container.is_unwanted:
+            self._fail(container, Fault("launch", f"'{container.container_id}'", "nobody wants it"))
+            return
+        container.state = RUNNING
+        self.population.unreached.pop(container.container_id, None)
+        container.reply(row_of(container) | {"notes": container.notes})
+        container.reply = nobody
+        if container.is_doomed:  # the kill may have come between two of its processes
+            self.ending.kill(container)
 
-    def _release(self, container: Container) -> None:
+    def _look_for_program(self, container: Container) -> None:
+        """The error pipe of a runtime closed: the program was reached, or something has ended, or will soon."""
+        if container.is_created and container.error_fd < 0 and tree.has_executed(container.pid):
+            process = tree.read_process(container.pid)
+            if process is not None and not process.ended:
+                self._reached(container)
+
+    def _created(self, container: Container, wait_status: int) -> None:
+        """The runtime has ended: the container is there and waits, or the runtime's log says why not."""
+        oci = container.oci
+        assert oci is not None, "only what a runtime starts is created"
+        del self.population.by_pid[container.pid]
+        if wait_status != 0:
+            cause = NO_MEMORY_TEXT if container.oom else oci.error(wait_status)
+            if container.is_doomed:
+                cause = DOOMED_TEXT
+            self._fail(container, Fault("start", f"'{container.subject}'", cause))
+            return
+        try:
+            container.pid = oci.pid()
+            container.is_created = True
+            container.start_time = tree.start_time_of(container.pid)
+            self.population.by_pid[container.pid] = container
+            if container.is_doomed:
+                raise Fault("start", f"'{container.subject}'", DOOMED_TEXT)
+            self._take_terminal(container)
+            if container.cgroup is not None and container.late_limits is not None:
+                container.notes += container.cgroup.limit(container.late_limits)
+            fd = -1 if oci.is_session else oci.start()
+            if fd >= 0:
+                self.loop.watch(fd, partial(self._let_go, fd))
+        except Fault as fault:
+            self.population.by_pid.pop(container.pid, None)
+            self._fail(container, fault)
+            return
+        ended = self._reaper.taken(container.pid)
+        if ended is not None:
+            self._main_ended(container, *ended)
+        elif container.error_fd < 0:
+            self._look_for_program(container)
+
+    def _let_go(self, fd: int) -> None:
+        """runc's container has written to its FIFO."""
+        os.read(fd, 1)
+        self.loop.unwatch(fd)
+        os.close(fd)
+
+    def _take_terminal(self, container: Container) -> None:
+        if container.console is None:
+            return
+        container.terminal, container.streams = container.console.take()
+        container.console.close()
+        container.console = None
         for stream in container.streams:
-            self._close_stream(stream)
-        container.streams.clear()
-        if container.cgroup is not None:
-            if container.cgroup.oom_fd >= 0:
-                self.loop.unwatch(container.cgroup.oom_fd)
-            if not container.cgroup.remove() and len(self.lingering) < LINGERING_MAX:
-                self.lingering.append(container.cgroup)
-            container.cgroup = None
+            self.loop.watch(stream.read_fd, partial(self._pump, stream))
+
+    def _fail(self, container: Container, fault: Fault) -> None:
+        """What there is of the container is ended, and then the request is answered with `fault`."""
+        container.fault = fault
+        self.ending.begin(container, 0)
+
+    def disown(self) -> None:
+        """Another agent connected, which knows nothing of what is just starting: that ends at once."""
+        for container in self.population.all.values():
+            container.is_unwanted = container.is_unwanted or container.state == STARTING
 
     # Running
 
     def _pump(self, stream: Stream) -> None:
         if stream.pump() == 0:
-            self._close_stream(stream)
-
-    def _close_stream(self, stream: Stream) -> None:
-        if stream.read_fd >= 0:
-            self.loop.unwatch(stream.read_fd)
-        stream.close()
+            self.ending.close_stream(stream)
 
     def _out_of_memory(self, container: Container) -> None:
         if container.cgroup is None:
             return
         os.read(container.cgroup.oom_fd, 8)
+        if container.parent and not container.cgroup.reached_mem_limit():
+            return  # the memory of the container around it is used up: that one ends, and all in it
         if container.state in (STARTING, RUNNING):
-            container.oom = (
-                True  # Mesos ends the whole container, whichever process the kernel chose
-            )
-            self._kill(container)
+            container.oom = True  # Mesos ends it whole, whichever process the kernel chose
+            self.ending.kill(container)
 
     def signal(self, container_id: str, number: int) -> None:
-        """Send signal `number` to every process of the container."""
-        container = self._known(container_id)
-        if container.state == EXITED:
-            return
+        """Send signal `number` to every process of the container. Raises Fault."""
+        container = self.population.known(container_id)
         if number == signal.SIGKILL:
             self.destroy(container_id)
-            return
-        try:
-            if container.cgroup is not None:
-                for pid in container.cgroup.pids():
-                    try:
-                        os.kill(pid, number)
-                    except ProcessLookupError:
-                        continue
-            else:
-                tree.send(self._members(container), number)
-        except (OSError, ValueError) as error:
-            raise Fault(f"send signal {number} to", f"'{container_id}'", str(error)) from None
+        elif container.state != EXITED:
+            running.send(self.population, container, number)
 
-    def destroy(self, container_id: str) -> None:
-        """Kill every process of the container and of the containers in it; their exits follow."""
-        container = self._known(container_id)
-        if container.state in (STARTING, RUNNING):
-            self._kill(container)
+    def terminal(self, container_id: str) -> int:
+        """Return the descriptor of the side on which one types; it stays the container's. Raises Fault."""
+        return running.terminal_of(self.population.living(container_id))
 
-    def _kill(self, container: Container) -> bool:
-        for other in list(self._by_pid.values()):
-            if other.parent == container.container_id:
-                self._kill(other)
-        if container.cgroup is not None:
-            container.cgroup.kill()
-            return False
-        return tree.kill_all(lambda: self._members(container))
+    def bound_terminal(self, container_id: str) -> int:
+        """Return the same where only the agent reads it; -1 where there is no such."""
+        container = self.population.all.get(container_id)
+        if container is None or not container.is_bound or container.terminal is None:
+            return -1
+        return container.terminal.master_fd
 
-    def _members(self, container: Container) -> list[tree.Process]:
-        root = tree.Root(container.container_id, container.pid, container.start_time)
-        others = {
-            one.pid
-            for one in [*self._by_pid.values(), *self.ending.values()]
-            if one is not container
-        }
-        return self.processes.members(root, others, adopt=not others)
-
-    def update(self, container_id: str, cpus_milli: int, mem_bytes: int) -> Message:
-        """Set new limits; the answer's notes tell which stayed as they were."""
-        container = self._living(container_id)
-        container.cpus_milli = cpus_milli or container.cpus_milli
-        container.mem_bytes = mem_bytes or container.mem_bytes
-        notes = (
-            container.cgroup.limit(cpus_milli, mem_bytes) if container.cgroup is not None else []
-        )
-        return {"notes": notes}
+    def update(self, container_id: str, asked: Limits) -> Message:
+        """Set new limits; the answer's notes tell which stayed as they were. Raises Fault."""
+        return running.update(self.population.living(container_id), asked)
 
     def usage(self, container_id: str) -> Message:
-        """Return what the container uses now."""
-        container = self._living(container_id)
-        cgroup = container.cgroup
-        cpu = cgroup.cpu_seconds() if cgroup is not None else None
-        rss = cgroup.rss_bytes() if cgroup is not None else None
-        if cgroup is not None and cpu is not None and rss is not None:
-            processes, threads = len(cgroup.pids()), cgroup.threads()
-        else:
-            members = self._members(container)
-            processes, threads = len(members), sum(one.threads for one in members)
-            if cpu is None:
-                user = sum(one.user_ticks for one in members)
-                system = sum(one.system_ticks for one in members)
-                cpu = user / tree.CLOCK_TICKS, system / tree.CLOCK_TICKS
-            if rss is None:
-                rss = sum(one.rss_bytes for one in members)
-        limit = cgroup.mem_limit_bytes if cgroup is not None else 0
-        return {
-            "cpu_user_ms": round(cpu[0] * 1000),
-            "cpu_system_ms": round(cpu[1] * 1000),
-            "mem_rss_bytes": rss,
-            "processes": processes,
-            "threads": threads,
-            "cpus_limit_milli": container.cpus_milli,
-            "mem_limit_bytes": limit or container.mem_bytes,
-        }
+        """Return what the container uses now. Raises Fault."""
+        return running.usage(self.population, self.population.living(container_id))
+
+    def rows(self) -> list[Message]:
+        """Return every container that has started, running or exited."""
+        return self.population.rows()
 
     # Ending
 
+    def destroy(self, container_id: str) -> None:
+        """Kill every process of the container and of the containers in it; their exits follow."""
+        container = self.population.known(container_id)
+        if container.state in (STARTING, RUNNING):
+            container.is_doomed = True
+            self.ending.kill(container)
+
+    def destroy_all(self) -> None:
+        """Kill every container."""
+        for container in self.population.alive():
+            self.ending.kill(container)
+
+    def agent_left(self) -> None:
+        """Whose streams the agent alone has, ends with it."""
+        for container in self.population.alive():
+            if container.is_bound and container.state in (STARTING, RUNNING):
+                self.ending.kill(container)
+
     def reap(self) -> None:
         """Take note of all processes that have ended: main processes, and orphans of any container."""
+        unreached = self.population.unreached
         while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
+            ended = self._reaper.next_ended(looks=bool(unreached))
+            if ended is None:
                 break
-            if pid == 0:
-                break
-            container = self._by_pid.get(pid)
-            if container is not None:
-                self.loop.call(partial(self._main_ended, container, status))
+            pid, status, executed = ended
+            container = self.population.by_pid.get(pid)
+            if container is not None and container.oci is not None and not container.is_created:
+                self.loop.call(partial(self._created, container, status))
+            elif container is not None:
+                self.loop.call(partial(self._main_ended, container, status, executed))
+            elif unreached:
+                self._reaper.keep(pid, status, executed=executed)
+            else:
+                self._reaper.forget()
 
-    def _main_ended(self, container: Container, wait_status: int) -> None:
-        del self._by_pid[container.pid]
-        if container.state == STARTING:
+    def _main_ended(self, container: Container, wait_status: int, executed: bool = True) -> None:
+        self.population.by_pid.pop(container.pid, None)
+        if container.state == ENDING:  # it failed, and this was its last process
+            self.ending.go_on(container)
+            return
+        if container.state == STARTING and container.oci is not None:
+            if not executed:
+                self._fail(container, _not_executed(container, wait_status))
+                return
+            self._reached(container)
+            if container.state == ENDING:  # nobody wants it any more
+                return
+        elif container.state == STARTING:
             fault = spawn.launch_error(container.error_fd, container.subject)
-            self.loop.unwatch(container.error_fd)
-            os.close(container.error_fd)
-            container.error_fd = -1
+            self.ending.close_error_pipe(container)
+            reply, container.reply = container.reply, nobody
             if fault is not None:
-                self._drop(container)
-                container.reply(fault)
+                self.ending.drop(container)
+                reply(fault)
                 return
-            container.reply(self._row(container) | {"notes": container.notes})
-            container.reply = _nobody
-        container.wait_status = wait_status
-        container.state = ENDING
-        container.gone_by = time.monotonic() + CLEANUP_S
-        self.ending[container.container_id] = container
-        self._end(container)
-
-    def _end(self, container: Container) -> None:
-        cgroup = container.cgroup
-        late = time.monotonic() >= container.gone_by
-        if cgroup is None:
-            if not self._kill(container) and not late:
-                return
-        else:
-            container.oom = container.oom or cgroup.oom_kills() > 0  # in v2 gone with the directory
-            container.mem_peak_bytes = max(container.mem_peak_bytes, cgroup.mem_peak_bytes())
-            if not cgroup.empty():
-                self._kill(container)
-                if not late:
-                    return
-        self._exit(container, late=late)
-
-    def _exit(self, container: Container, *, late: bool) -> None:
-        del self.ending[container.container_id]
-        for stream in container.streams:
-            stream.drain()
-        lost_bytes = sum(stream.lost_bytes for stream in container.streams)
-        texts = [f"{lost_bytes} bytes of output could not be written"] if lost_bytes else []
-        if late:
-            texts.append(f"processes were left {CLEANUP_S:.0f} s after they were killed")
-        container.exit = {
-            "container_id": container.container_id,
-            "pid": container.pid,
-            "start_time": container.start_time,
-            "wait_status": container.wait_status,
-            "oom": container.oom,
-            "mem_limit_bytes": container.cgroup.mem_limit_bytes
-            if container.cgroup is not None
-            else 0,
-            "mem_peak_bytes": container.mem_peak_bytes,
-            "text": "; ".join(texts),
-        }
-        container.state = EXITED
-        self._release(container)
-        try:
-            self.records.save(container.container_id, container.exit)
-        except OSError as error:  # a full disk: the exit is kept in memory, and told all the same
-            print(
-                f"exit_not_written container={container.container_id} cause={error}",
-                file=sys.stderr,
-            )
-        self.tell({"event": "exited"} | container.exit)
+            reply(row_of(container) | {"notes": container.notes})
+        self.ending.begin(container, wait_status)
 
     def forget(self, container_id: str) -> None:
         """The agent has taken note of the exit: nothing of the container is left, here or on disk."""
-        container = self.containers.get(container_id)
+        container = self.population.all.get(container_id)
         if container is None:
             return
         if container.state != EXITED:
             raise Fault("forget", f"'{container_id}'", "it has not exited")
-        self.records.forget(container_id)
-        del self.containers[container_id]
-
-    def destroy_all(self) -> None:
-        """Kill every container."""
-        for container in list(self._by_pid.values()):
-            self._kill(container)
+        self._records.forget(container_id)
+        del self.population.all[container_id]
 
     def look_again(self) -> float:
         """See to what has not gone yet; return in how many seconds to do so again."""
-        for container in list(self.ending.values()):
-            self.loop.call(partial(self._end, container))
-        now = time.monotonic()
-        if self.lingering and now >= self._lingering_at:
-            self._lingering_at = now + LINGERING_RETRY_S
-            for cgroup in list(self.lingering):
-                cgroup.kill()
-                if cgroup.remove():
-                    self.lingering.remove(cgroup)
-        if self.ending:
+        population = self.population
+        for container in list(population.ending.values()):
+            self.loop.call(partial(self.ending.go_on, container))
+        self.ending.remove_lingering()
+        for container in list(population.unreached.values()):
+            self._look_for_program(container)
+        if population.ending or any(one.is_created for one in population.unreached.values()):
             return RETRY_S
-        return LINGERING_RETRY_S
-
-    def rows(self) -> list[Message]:
-        """Return every container that has started, running or exited."""
-        return [self._row(one) for one in self.containers.values() if one.state != STARTING]
-
-    def _row(self, container: Container) -> Message:
-        if container.state == EXITED:
-            return container.exit | {"exited": True}
-        return {
-            "container_id": container.container_id,
-            "pid": container.pid,
-            "start_time": container.start_time,
-            "exited": False,
-        }
-
-    def _known(self, container_id: str) -> Container:
-        container = self.containers.get(container_id)
-        if container is None:
-            raise Fault("find", f"'{container_id}'", "there is no such container")
-        return container
-
-    def _living(self, container_id: str) -> Container:
-        container = self._known(container_id)
-        if container.state == EXITED:
-            raise Fault("find", f"'{container_id}'", "the container has exited")
-        return container
+        return LINGERING_RETRY_S if self.ending.lingering else IDLE_RETRY_S
 
 
-def _nobody(_: Message | Fault) -> None:
-    """The reply of a container whose request was answered."""
-
-
-def _has_capability(number: int) -> bool:
-    with open("/proc/self/status") as file:
-        for line in file:
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> number & 1)
-    return False
+def _not_executed(container: Container, wait_status: int) -> Fault:
+    """Return why a container's first process never became the program."""
+    cause = NOT_EXECUTED_TEXT
+    if os.WIFSIGNALED(wait_status):
+        cause = f"it was killed by signal {os.WTERMSIG(wait_status)} before it began"
+    if container.oom:
+        cause = NO_MEMORY_TEXT
+    if container.is_doomed:
+        cause = DOOMED_TEXT
+    return Fault("start", f"'{container.subject}'", cause)

@@ -8,7 +8,6 @@ counted: a task is not to hang because its log has no room.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -51,16 +50,19 @@ class Stream:
         self.read_fd = self.write_fd = self.file_fd = -1
         try:
             self.file_fd, self.size_bytes = self._open()
-            self.read_fd, self.write_fd = os.pipe()
-            os.set_blocking(self.read_fd, False)
-            if uid is not None:
-                os.fchown(self.write_fd, uid, gid)  # or /dev/stdout could not be opened by the task
+            self._open_ends()
         except OSError as error:
             self.close()
             raise Fault("open", f"a pipe for '{name}'", os.strerror(error.errno or 0)) from None
         except Fault:
             self.close()
             raise
+
+    def _open_ends(self) -> None:
+        self.read_fd, self.write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        if self.uid is not None:  # or /dev/stdout could not be opened by the task
+            os.fchown(self.write_fd, self.uid, self.gid)
 
     def _open(self) -> tuple[int, int]:
         try:
@@ -120,28 +122,35 @@ class Stream:
                 if error.errno != errno.EINVAL:
                     raise
                 self.splices = False  # a file system without it
-        data = os.read(self.read_fd, min(bytes_max, PIPE_BYTES_DEFAULT))
+        data = self._read(min(bytes_max, PIPE_BYTES_DEFAULT))
         written = 0
         while written < len(data):
             written += os.write(self.file_fd, data[written:])
         return len(data)
 
+    def _read(self, bytes_max: int) -> bytes:
+        return os.read(self.read_fd, bytes_max)
+
     def _enlarge(self) -> None:
         # Refused over the user's share of pipe pages: the small pipe does as well, slower.
-        with contextlib.suppress(OSError):
+        try:
             fcntl.fcntl(self.read_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError:
+            pass
 
     def _rotate(self) -> None:
         os.close(self.file_fd)
         self.file_fd = -1
         try:
-            with contextlib.suppress(FileNotFoundError):  # the task removed its own log
+            try:
                 os.rename(
                     self.name,
                     self.name + ".1",
                     src_dir_fd=self.directory_fd,
                     dst_dir_fd=self.directory_fd,
                 )
+            except FileNotFoundError:
+                pass  # the task removed its own log
             self.file_fd, self.size_bytes = self._open()
         except (OSError, Fault):
             return  # the task took its own sandbox apart; what it prints has no place to go
@@ -151,7 +160,7 @@ class Stream:
 
     def _drop(self) -> int:
         try:
-            dropped = len(os.read(self.read_fd, PIPE_BYTES_DEFAULT))
+            dropped = len(self._read(PIPE_BYTES_DEFAULT))
         except BlockingIOError:
             return -1
         self.lost_bytes += dropped

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 
@@ -31,8 +30,10 @@ class Records:
 
     def forget(self, container_id: str) -> None:
         """Remove the record, if there is one."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(self._path(container_id))
+        except FileNotFoundError:
+            pass
 
     def load(self) -> dict[str, Message]:
         """Return all records by container; a file that cannot be read is removed."""

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from .frames import Message
+from .limits import IO_WEIGHT_MAX, NO_LIMIT, Limits
+
+TYPE_CHECKING = False  # typing itself is not imported: it costs memory
+if TYPE_CHECKING:
+    from .oci import Oci
 
 NAME_BYTES_MAX = 200  # a file name holds 255; ours add a prefix and a suffix
 OUTPUT_BYTES_MIN = 4096
+DEVICE_RULES_MAX = 256  # a program for the kernel has 4,096 instructions; a rule takes ten at most
+WINDOW_MAX = 65_535  # of rows and columns: the kernel has 16 bits for each
 NAME_REFUSED_CHARACTERS = "/\0\n"
 
 
@@ -23,14 +30,22 @@ class Launch:
     """One container as asked for. `uid` is None where the launcher's own user is kept.
 
     `again`: the agent asked before and lost the connection; what it asked for may have happened.
+    `stdio` are descriptors that it handed over, or none. `window`: rows and columns of a terminal.
+    Without a program it is a group, and `namespaces` those that are made for it; with `oci` a runtime starts it.
     """
 
     __slots__ = (
-        "again", "argv", "container_id", "cpus_milli", "directory", "environment", "gid", "groups",
-        "mem_bytes", "output_bytes_max", "parent", "program", "rlimits", "stderr", "stdout", "uid", "umask",
+        "again", "argv", "container_id", "directory", "environment", "gid", "groups", "has_own_limits",
+        "hostname", "is_bound", "limits", "namespaces", "oci", "output_bytes_max", "parent", "program", "rlimits", "stderr", "stdio", "stdout", "uid",
+        "umask", "window",
     )  # fmt: skip
 
-    def __init__(self, message: Message) -> None:
+    def __init__(
+        self, message: Message, stdio: list[int] | None = None, oci: Oci | None = None
+    ) -> None:
+        self.stdio = stdio or []
+        self.window = window_in(message)
+        self.is_bound = message.get("bound") is True
         self.container_id = name_in(message, "container_id")
         self.again = message.get("again") is True
         self.parent = name_in(message, "parent") if message.get("parent") else ""
@@ -46,9 +61,12 @@ class Launch:
         self.stdout = name_in(message, "stdout") if message.get("stdout") else ""
         self.stderr = name_in(message, "stderr") if message.get("stderr") else ""
         self.output_bytes_max = max(OUTPUT_BYTES_MIN, integer_in(message, "output_bytes_max"))
-        self.cpus_milli = integer_in(message, "cpus_milli")
-        self.mem_bytes = integer_in(message, "mem_bytes")
-        if not self.argv:
+        self.limits = limits_in(message)
+        self.has_own_limits = message.get("has_own_limits") is True
+        self.namespaces = texts_in(message, "namespaces") if "namespaces" in message else []
+        self.hostname = text_in(message, "hostname") if "hostname" in message else ""
+        self.oci = oci
+        if self.program and not self.argv:
             raise bad("argv", "it is empty")
 
 
@@ -83,12 +101,64 @@ def integer_in(message: Message, field: str) -> int:
     return value
 
 
+def limits_in(message: Message) -> Limits:
+    """Return the limits that are named; what is left out stays as it is."""
+    devices = message.get("devices")
+    return Limits(
+        cpus_milli=_limit_in(message, "cpus_milli"),
+        cpus_limit_milli=_limit_in(message, "cpus_limit_milli", lowest=NO_LIMIT),
+        mem_bytes=_limit_in(message, "mem_bytes", lowest=NO_LIMIT),
+        mem_soft_bytes=_limit_in(message, "mem_soft_bytes", lowest=NO_LIMIT),
+        pids_max=_limit_in(message, "pids_max", lowest=NO_LIMIT),
+        cpuset=text_in(message, "cpuset") if message.get("cpuset") else "",
+        io_weight=io_weight_in(message),
+        devices=None if devices is None else devices_in(message),
+    )
+
+
+def io_weight_in(message: Message) -> int:
+    """Return the share of the disks; 0 where it is left out."""
+    weight = _limit_in(message, "io_weight")
+    if weight > IO_WEIGHT_MAX:
+        raise bad("io_weight", f"'{weight}' is over {IO_WEIGHT_MAX}")
+    return weight
+
+
+def devices_in(message: Message) -> list[str]:
+    """Return the rules of what devices may be used."""
+    rules = texts_in(message, "devices")
+    if len(rules) > DEVICE_RULES_MAX:
+        raise bad("devices", f"it has more than {DEVICE_RULES_MAX} rules")
+    return rules
+
+
+def _limit_in(message: Message, field: str, lowest: int = 0) -> int:
+    value = message.get(field, 0)
+    if not isinstance(value, int) or value < lowest:
+        raise bad(field, f"'{value}' is not an integer of {lowest} or more")
+    return value
+
+
 def integers_in(message: Message, field: str) -> list[int]:
     """Return the integers in `field`."""
     value = message.get(field)
     if not isinstance(value, list) or not all(isinstance(one, int) for one in value):
         raise bad(field, "it must be a list of integers")
     return value
+
+
+def window_in(message: Message) -> tuple[int, int] | None:
+    """Return rows and columns of the terminal that is asked for."""
+    value = message.get("window")
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2:
+        raise bad("window", "it must be rows and columns")
+    rows, columns = value
+    for one in value:
+        if not isinstance(one, int) or not 0 <= one <= WINDOW_MAX:
+            raise bad("window", f"'{one}' is not between 0 and {WINDOW_MAX}")
+    return rows, columns
 
 
 def texts_in(message: Message, field: str) -> list[str]:

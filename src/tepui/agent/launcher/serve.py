@@ -3,7 +3,8 @@
 A request is `{"n": 7, "do": "launch", …}` and is answered by `{"n": 7, …}`, with `"fault"` in it when it did
 not work; a launch is answered when the program was reached, so answers may overtake each other. Exits are
 told as `{"event": "exited", …}` and kept, in memory and on disk, until the agent says `forget`; an agent that
-connects anew asks for the `list`. A second agent is told `busy`, and by whom, and is cut off.
+connects anew asks for the `list`. Descriptors come with a launch that has `"stdio": true`, and go out with the
+answer to `terminal`; what has no other streams than the agent's ends with its connection. A second agent is told `busy`, and by whom, and is cut off.
 
 The launcher ends when it is told to (`end`, or SIGTERM: all containers are killed first), or when it has had
 no container and no agent for `idle_s`.
@@ -18,14 +19,20 @@ import struct
 import time
 
 from .client import Client
-from .frames import PROTOCOL_VERSION, Message, encode
+from .frames import PROTOCOL_VERSION, REVISION, Message, encode
 from .lifecycle import Lifecycle
 from .loop import Loop
-from .request import Fault, Launch, integer_in, name_in
+from .oci import Oci, object_in
+from .request import Fault, Launch, integer_in, limits_in, name_in
+
+TYPE_CHECKING = False  # typing itself is not imported: it costs memory
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 END_S = 20.0  # for all containers to be gone when the launcher is told to end
 TURN_S_MAX = 5.0
 BACKLOG = 16
+STDIO_DESCRIPTORS = 3
 
 
 class Server:
@@ -46,6 +53,7 @@ class Server:
         self._hello: Message = {
             "event": "hello",
             "version": PROTOCOL_VERSION,
+            "revision": REVISION,
             "pid": os.getpid(),
             "enforced": enforced,
             "unenforced": unenforced,
@@ -78,8 +86,7 @@ class Server:
             idle_left_s = self._idle_since + self._idle_s - now
             if idle_left_s <= 0:
                 break
-            busy = lifecycle.ending or lifecycle.lingering
-            timeout_s = min(TURN_S_MAX, again_s if busy else TURN_S_MAX, max(0.001, idle_left_s))
+            timeout_s = min(TURN_S_MAX, again_s, max(0.001, idle_left_s))
 
     def close(self) -> None:
         """Close the agent's connection: it takes that for the launcher's end."""
@@ -99,6 +106,8 @@ class Server:
             connection.send(encode({"event": "busy", "pid": self._client_pid}))
             connection.close()
             return
+        if pid != self._client_pid and self.lifecycle is not None:
+            self.lifecycle.disown()
         self._client_pid = pid
         self._client = Client(self.loop, connection, self._message, self._closed)
         self._client.send(self._hello)
@@ -107,6 +116,8 @@ class Server:
         if client is self._client:
             self._client = None
             self._idle_since = time.monotonic()
+            if self.lifecycle is not None:
+                self.lifecycle.agent_left()
 
     def _end(self) -> None:
         if not self._end_by:
@@ -122,21 +133,45 @@ class Server:
                 fault = [answer.operation, answer.subject, answer.cause]
                 client.send({"n": number, "fault": fault})
             else:
-                client.send(answer | {"n": number})
+                handed = self._handed(message)
+                if handed >= 0:
+                    answer = answer | {"descriptor": True}
+                client.send(answer | {"n": number}, handed)
 
         try:
             if message.get("do") == "launch":
-                if self._end_by:
-                    raise Fault(
-                        "launch", f"'{message.get('container_id')}'", "the launcher is ending"
-                    )
-                self._living().launch(Launch(message), reply)
+                self._launch(client, message, reply)
+            elif message.get("do") == "terminal":
+                terminal_fd = self._living().terminal(name_in(message, "container_id"))
+                client.send({"n": number, "descriptor": True}, terminal_fd)
             else:
                 reply(self._answer(message))
         except Fault as fault:
             reply(fault)
         except OSError as error:
             reply(Fault(f"{message.get('do')}", f"'{message.get('container_id')}'", str(error)))
+
+    def _launch(
+        self, client: Client, message: Message, reply: Callable[[Message | Fault], None]
+    ) -> None:
+        has_stdio = message.get("stdio") is True
+        stdio = client.take_descriptors(STDIO_DESCRIPTORS) if has_stdio else []
+        try:
+            if self._end_by:
+                subject = f"'{message.get('container_id')}'"
+                raise Fault("launch", subject, "the launcher is ending")
+            wanted = message.get("oci")
+            oci = Oci(object_in(message, "oci")) if wanted is not None else None
+            self._living().launch(Launch(message, stdio, oci), reply)
+        finally:
+            for fd in stdio:
+                os.close(fd)
+
+    def _handed(self, message: Message) -> int:
+        """The terminal that goes out with the answer to a launch: the program may end before it is asked for."""
+        if message.get("do") != "launch":
+            return -1
+        return self._living().bound_terminal(str(message.get("container_id")))
 
     def _living(self) -> Lifecycle:
         assert self.lifecycle is not None, "no request is read before `serve`"
@@ -157,11 +192,7 @@ class Server:
                 lifecycle.destroy(name_in(message, "container_id"))
                 return {}
             case "update":
-                return lifecycle.update(
-                    name_in(message, "container_id"),
-                    integer_in(message, "cpus_milli"),
-                    integer_in(message, "mem_bytes"),
-                )
+                return lifecycle.update(name_in(message, "container_id"), limits_in(message))
             case "usage":
                 return lifecycle.usage(name_in(message, "container_id"))
             case "forget":

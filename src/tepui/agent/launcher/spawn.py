@@ -14,7 +14,12 @@ import resource
 import signal
 import struct
 
+from . import terminals
 from .request import Fault
+
+TYPE_CHECKING = False  # typing itself is not imported: it costs memory
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SYS_CLONE3 = 435  # the same on every architecture
 CLONE_INTO_CGROUP = 0x200000000
@@ -34,8 +39,9 @@ class Plan:
     """All that the child does before it becomes the program."""
 
     __slots__ = (
-        "argv", "cgroup_fd", "directory_fd", "environment", "error_fd", "gid", "groups",
-        "oom_score_adj", "program", "rlimits", "stderr_fd", "stdin_fd", "stdout_fd", "tasks_files", "uid", "umask",
+        "argv", "cgroup_fd", "directory_fd", "environment", "error_fd", "gid", "groups", "has_terminal",
+        "keeps_error_pipe", "last_steps", "null_fd", "oom_score_adj", "program", "rlimits", "stderr_fd", "stdin_fd", "stdout_fd",
+        "steps", "tasks_files", "uid", "umask",
     )  # fmt: skip
 
     program: str
@@ -50,10 +56,18 @@ class Plan:
     stdin_fd: int
     stdout_fd: int
     stderr_fd: int
+    has_terminal: bool  # the streams are one, and it is the session's own
     tasks_files: list[str]
     cgroup_fd: int  # -1: none to be born into
     oom_score_adj: str  # "": as the launcher's
     error_fd: int
+    null_fd: int  # the host's null device, where it is one of the streams
+    # Done before the program, each with what it is called in an error. They may import nothing.
+    steps: list[tuple[str, Callable[[], None]]]
+    last_steps: list[tuple[str, Callable[[], None]]]  # when the cgroups are joined
+    keeps_error_pipe: (
+        bool  # the program is a runtime, which passes the pipe on until another one is reached
+    )
 
 
 def spawn(plan: Plan) -> tuple[int, int]:
@@ -99,31 +113,41 @@ def _become(plan: Plan) -> None:
         os.dup2(plan.stdin_fd, 0)
         os.dup2(plan.stdout_fd, 1)
         os.dup2(plan.stderr_fd, 2)
+        if plan.has_terminal:
+            terminals.become_controlling(0)
         os.umask(plan.umask)
         stage = "set the rlimits of"
         for number, soft, hard in plan.rlimits:
             resource.setrlimit(number, (soft, hard))
         stage = "enter the working directory of"
         os.fchdir(plan.directory_fd)  # before the user changes: the way to it may be closed to them
+        for name, step in plan.steps:
+            stage = name
+            step()
         # Late: from here on a container of few cpus waits for its share on a busy machine.
         stage = "join the cgroups of"
         for path in plan.tasks_files:
             fd = os.open(path, os.O_WRONLY)
             os.write(fd, b"0")
             os.close(fd)
+        for name, step in plan.last_steps:
+            stage = name
+            step()
         if plan.uid is not None:
             stage = f"become user {plan.uid} for"
             os.setgroups(plan.groups)
             os.setresgid(plan.gid, plan.gid, plan.gid)
             os.setresuid(plan.uid, plan.uid, plan.uid)
         stage = "start"
+        if plan.keeps_error_pipe:
+            os.set_inheritable(plan.error_fd, True)
         for number in CHANGED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execvpe(plan.program, plan.argv, plan.environment)
     except BaseException as error:
         cause = describe(error)
-        missing = isinstance(error, FileNotFoundError)
+        missing = stage == "start" and isinstance(error, FileNotFoundError)
         if missing and "/" in plan.program and os.path.exists(plan.program):
             cause = f"the file is there, but its interpreter is not ({cause})"
         os.write(plan.error_fd, f"{stage}\0{cause}".encode()[:ERROR_BYTES_MAX])

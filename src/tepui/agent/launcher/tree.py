@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MARK = "TEPUI_CONTAINER"
 ENVIRONMENT_BYTES_MAX = 1 << 20
+PF_FORKNOEXEC = 0x40
 STOP_ROUNDS_MAX = 10  # walks that may find newly forked processes before all are killed
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -26,7 +27,7 @@ class Process:
     """What /proc/PID/stat says of one process."""
 
     __slots__ = (
-        "parent", "pid", "rss_bytes", "session", "start_time", "state", "system_ticks", "threads",
+        "flags", "parent", "pid", "rss_bytes", "session", "start_time", "state", "system_ticks", "threads",
         "user_ticks",
     )  # fmt: skip
 
@@ -36,6 +37,7 @@ class Process:
         self.state = fields[0]
         self.parent = int(fields[1])
         self.session = int(fields[3])
+        self.flags = int(fields[6])
         self.user_ticks = int(fields[11])
         self.system_ticks = int(fields[12])
         self.threads = int(fields[17])
@@ -154,6 +156,12 @@ class Tree:
     def left_over(self) -> list[Process]:
         """Return the processes that an earlier launcher of this agent marked."""
         return [one for one in self.walk().values() if self.container_of(one)]
+
+
+def has_executed(pid: int) -> bool:
+    """Tell whether `pid`, which may have ended but not been reaped, became another program since it was forked."""
+    process = read_process(pid)
+    return process is None or not process.flags & PF_FORKNOEXEC
 
 
 def send(processes: list[Process], number: int) -> None:

@@ -1,0 +1,1 @@
+"""Images of containers: named, pulled, checked, unpacked, kept, collected and pushed."""

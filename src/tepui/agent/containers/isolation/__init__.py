@@ -1,0 +1,1 @@
+"""What a container may ask of the kernel: system calls, capabilities, devices."""

@@ -1,0 +1,1 @@
+"""Containers with namespaces and a root of their own, started by an OCI runtime under the launcher."""

@@ -1,0 +1,1 @@
+"""What containers use: read from their cgroups by the agent itself."""

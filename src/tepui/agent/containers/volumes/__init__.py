@@ -1,0 +1,1 @@
+"""What containers find mounted: paths of the host, of sandboxes, images, secrets."""

@@ -1,0 +1,434 @@
+"""Tasks in containers of Docker Engine: a real master, agent and Engine, and what is left when they are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from tepui.sdk import SchedulerClient, executor_info, executor_task, framework_info
+from tepui.wire import mesos
+from tepui.wire.mesos import TaskState
+from tests.agent.containers.images.test_docker_registry import registry
+from tests.real.cluster import PROJECT, Cluster
+from tests.real.container_images import Images
+from tests.real.container_lab import Lab, Scheduler, variable
+from tests.real.docker_engine import IMAGE, DockerEngine, docker_engine, make_image
+from tests.real.ports import free_ports
+
+pytestmark = [pytest.mark.real, pytest.mark.apart]
+
+RESOURCES = "cpus:4;mem:2048;disk:10240;ports:[10000-32000]"
+CONTAINERS = "--containerizers=process,docker"
+Docker = mesos.ContainerInfo.DockerInfo
+Network = Docker.Network
+Reason = mesos.TaskStatus.Reason
+Health = mesos.HealthCheck
+OWN = "own:1"  # it has an entrypoint, a command, and a variable
+CHANGES = ('ENTRYPOINT ["echo", "entry"]', 'CMD ["by", "default"]', 'ENV OWN="of the image"')
+WAIT = "until [ -e $MESOS_SANDBOX/go ]; do sleep 0.02; done"
+COUNTING = f"i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.01; done; {WAIT}"
+COUNTED = "".join(f"{number}\n" for number in range(400))
+SERVE = "echo served >$MESOS_SANDBOX/index.html; exec httpd -f -p 80 -h $MESOS_SANDBOX"
+
+
+class DockerLab(Lab):
+    """A cluster whose agent uses an Engine of its own."""
+
+    def __init__(self, cluster: Cluster, engine: DockerEngine) -> None:
+        super().__init__(cluster, Images("", "", "", "", ""))
+        self.engine = engine
+
+    def docker(
+        self,
+        task_id: str,
+        line: str | Sequence[str] = "",
+        *,
+        image: str = IMAGE,
+        network: Network = Network.HOST,
+        mem_mib: float = 64,
+        ports: Sequence[int] = (),
+        parameters: Sequence[tuple[str, str]] = (),
+        pulls: bool = False,
+        **parts: object,
+    ) -> mesos.TaskInfo:
+        """A task in a Docker container; each of `ports` is that port 80. `parts` are of ContainerInfo."""
+        own = Docker(
+            image=image,
+            network=network,
+            port_mappings=tuple(
+                Docker.PortMapping(host_port=one, container_port=80) for one in ports
+            ),
+            parameters=tuple(mesos.Parameter(key=key, value=value) for key, value in parameters),
+            force_pull_image=pulls,
+        )
+        container = mesos.ContainerInfo(type=mesos.ContainerInfo.Type.DOCKER, docker=own)
+        container = replace(container, **parts)
+        return self.task(task_id, line, container=container, mem_mib=mem_mib, ports=ports)
+
+    def names(self) -> list[str]:
+        """Of the Engine's containers."""
+        with contextlib.closing(self.engine.client()) as client:
+            return sorted(one["Names"][0][1:] for one in client.containers(all=True))
+
+    def traces(self) -> set[str]:
+        """What there is of tasks, at the Engine too."""
+        found = super().traces() | {f"container {name}" for name in self.names()}
+        return found | {f"state {path}" for path in (self.work / "docker").glob("*")}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerLab]:
+    """One cluster and one Engine for all tests here."""
+    with docker_engine(has_networks=True) as engine:
+        make_image(engine, OWN, CHANGES)
+        place = tmp_path_factory.mktemp("docker")
+        flags = (CONTAINERS, f"--docker_socket={engine.socket}")
+        with Cluster(place / "cluster", resources=RESOURCES, agent_flags=flags) as cluster:
+            yield DockerLab(cluster, engine)
+
+
+@pytest.fixture
+def lab(machine: DockerLab) -> Iterator[DockerLab]:
+    """The module's cluster, which has no more of tasks afterwards than before."""
+    before = machine.traces()
+    yield machine
+    machine.check_clean(before)
+
+
+def test_tasks_have_the_network_that_they_ask_for(lab: DockerLab) -> None:
+    [port] = free_ports(1)
+    with contextlib.closing(lab.engine.client()) as client:
+        client.create_network("users", driver="bridge")
+    look = f'echo "$(readlink /proc/self/ns/net) $(ls /sys/class/net | xargs)"; {WAIT}'
+
+    async def story(scheduler: Scheduler) -> None:
+        users = (mesos.NetworkInfo(name="users"),)
+        tasks = [
+            lab.docker("host", look),
+            lab.docker("none", look, network=Network.NONE),
+            lab.docker("bridge", SERVE, network=Network.BRIDGE, ports=(port,)),
+            lab.docker("user", look, network=Network.USER, network_infos=users),
+        ]
+        await scheduler.running(*tasks)
+        for name in ("host", "none", "user"):
+            await scheduler.wrote(name, "net:")
+        own = os.readlink("/proc/self/ns/net")
+        assert scheduler.output("host").split()[0] == own
+        assert scheduler.output("none").split()[1:] == ["lo"]
+        assert scheduler.output("user").split()[0] != own
+        assert addresses(scheduler, "host") == ["127.0.0.1"]  # the agent's, as in Mesos
+        [on_bridge], [on_users] = addresses(scheduler, "bridge"), addresses(scheduler, "user")
+        assert on_bridge.startswith("198.18.77.")
+        assert on_users.startswith("198.19.")
+        await asyncio.to_thread(
+            lab.cluster.wait_until, lambda: answers(port) == "served\n", "it serves"
+        )
+
+    lab.play(story)
+    with contextlib.closing(lab.engine.client()) as client:
+        lab.cluster.wait_until(lambda: lab.names() == [], "no containers")
+        client.remove_network("users")
+
+
+def test_volumes_are_of_the_host_of_the_sandbox_and_of_the_engine(
+    lab: DockerLab, tmp_path: Path
+) -> None:
+    (tmp_path / "given").write_text("of the host\n")
+    rw, ro = mesos.Volume.Mode.RW, mesos.Volume.Mode.RO
+    source = mesos.Volume.Source(
+        type=mesos.Volume.Source.Type.DOCKER_VOLUME,
+        docker_volume=mesos.Volume.Source.DockerVolume(name="tepui-kept"),
+    )
+    volumes = (
+        mesos.Volume(mode=rw, container_path="/rw", host_path=str(tmp_path)),
+        mesos.Volume(mode=ro, container_path="/ro", host_path=str(tmp_path)),
+        mesos.Volume(mode=rw, container_path="/kept", source=source),
+    )
+
+    async def story(scheduler: Scheduler) -> None:
+        line = (
+            "cat /ro/given; echo new >/rw/new; touch /ro/x 2>/dev/null || echo refused;"
+            "echo kept >/kept/file; echo mine >$MESOS_SANDBOX/mine"
+        )
+        said = await scheduler.said(lab.docker("first", line, volumes=volumes))
+        assert said == "of the host\nrefused\n"
+        assert (tmp_path / "new").read_text() == "new\n"
+        assert (scheduler.sandbox("first") / "mine").read_text() == "mine\n"
+        assert (
+            await scheduler.said(lab.docker("second", "cat /kept/file", volumes=volumes))
+            == "kept\n"
+        )
+
+    lab.play(story)
+    lab.cluster.wait_until(lambda: lab.names() == [], "no containers")
+    with contextlib.closing(lab.engine.client()) as client:
+        client.remove_volume("tepui-kept")
+
+
+def test_entrypoint_arguments_environment_and_parameters(lab: DockerLab) -> None:
+    async def story(scheduler: Scheduler) -> None:
+        assert await scheduler.said(lab.docker("own", image=OWN)) == "entry by default\n"
+        task = lab.docker("given", "true", image=OWN)
+        # As in Mesos: with Docker both the value and the arguments follow the entrypoint.
+        given = mesos.CommandInfo(shell=False, value="one", arguments=("two words",))
+        assert await scheduler.said(replace(task, command=given)) == "entry one two words\n"
+        task = lab.docker(
+            "environment",
+            'echo "$OWN,$GIVEN,$ADDED,$(hostname),$(pwd),$MESOS_SANDBOX"',
+            image=OWN,
+            network=Network.BRIDGE,
+            parameters=(("env", "ADDED=by parameter"), ("hostname", "named"), ("workdir", "/tmp")),
+        )
+        assert task.command is not None
+        command = replace(task.command, environment=variable("GIVEN", "by the task"))
+        said = await scheduler.said(replace(task, command=command))
+        assert said == "of the image,by the task,by parameter,named,/tmp,/mnt/mesos/sandbox\n"
+        end = await scheduler.ran(lab.docker("bad", "true", parameters=(("no-such", "x"),)))
+        assert (end.state, end.reason) == (
+            TaskState.TASK_FAILED,
+            Reason.REASON_CONTAINER_LAUNCH_FAILED,
+        )
+        assert end.message is not None
+        assert "no-such" in end.message
+
+    lab.play(story)
+
+
+def test_ends_are_told_as_those_of_any_task(lab: DockerLab) -> None:
+    async def story(scheduler: Scheduler) -> None:
+        end = await scheduler.ran(lab.docker("code", "exit 7"))
+        assert (end.state, end.message) == (
+            TaskState.TASK_FAILED,
+            "Command exited with status 7",
+        )
+        line = "head -c 100m /dev/zero | tail >/dev/null; exit 1"
+        end = await scheduler.ran(lab.docker("much", line, mem_mib=40))
+        assert end.reason is Reason.REASON_CONTAINER_LIMITATION_MEMORY, end
+        end = await scheduler.ran(lab.docker("none", "true", image="127.0.0.1:1/no/such:1"))
+        assert (end.state, end.reason) == (
+            TaskState.TASK_FAILED,
+            Reason.REASON_CONTAINER_LAUNCH_FAILED,
+        )
+        assert end.message is not None
+        assert "127.0.0.1:1/no/such" in end.message
+
+    lab.play(story)
+
+
+def test_killed_task_may_end_by_itself_within_its_grace(lab: DockerLab) -> None:
+    async def story(scheduler: Scheduler) -> None:
+        line = "trap 'echo ending; exit 0' TERM; echo up; while true; do sleep 0.02; done"
+        await scheduler.running(
+            lab.docker("kind", line),
+            lab.docker("deaf", "trap '' TERM; echo up; while true; do sleep 1; done"),
+        )
+        await scheduler.wrote("kind", "up")
+        await scheduler.wrote("deaf", "up")
+        assert (await scheduler.kill("kind", 30_000)).state is TaskState.TASK_KILLED
+        assert scheduler.output("kind") == "up\nending\n"
+        assert (await scheduler.kill("deaf", 200)).state is TaskState.TASK_KILLED
+
+    lab.play(story)
+
+
+def test_health_is_checked_in_the_container(lab: DockerLab) -> None:
+    checks = {
+        "command": Health(
+            type=Health.Type.COMMAND,
+            command=mesos.CommandInfo(value="test -e /www-of-the-container"),
+        ),
+        "http": Health(
+            type=Health.Type.HTTP, http=Health.HTTPCheckInfo(port=80, path="/index.html")
+        ),
+        "tcp": Health(type=Health.Type.TCP, tcp=Health.TCPCheckInfo(port=80)),
+    }
+    quick = {"delay_seconds": 0.0, "interval_seconds": 0.1, "grace_period_seconds": 60.0}
+
+    async def story(scheduler: Scheduler) -> None:
+        tasks = [
+            replace(
+                lab.docker(name, f"touch /www-of-the-container; {SERVE}", network=Network.BRIDGE),
+                health_check=replace(check, timeout_seconds=20.0, **quick),
+            )
+            for name, check in checks.items()
+        ]
+        await scheduler.start(*tasks)
+        for name in checks:
+            while not any(one.healthy for one in scheduler.statuses.get(name, ())):
+                await scheduler.until(lambda event: event.update is not None)
+
+    lab.play(story)
+
+
+def test_executor_of_its_own_runs_in_a_container(lab: DockerLab) -> None:
+    needed = {sys.base_prefix, sys.prefix, str(PROJECT), "/usr", "/lib", "/lib64"}
+    shared = [path for path in sorted(needed) if os.path.isdir(path)]
+    volumes = tuple(
+        mesos.Volume(mode=mesos.Volume.Mode.RO, container_path=path, host_path=path)
+        for path in shared
+    )
+    line = (
+        f"PYTHONPATH={PROJECT}/src exec {sys.executable} {PROJECT}/tests/real/counting_executor.py"
+    )
+    container = lab.docker("x", "true", volumes=volumes).container
+    info = replace(executor_info("counting", line, mem_mib=128), container=container)
+
+    async def story(scheduler: Scheduler) -> None:
+        task = executor_task("counts", "", info)
+        await scheduler.running(task)
+        [name] = lab.names()
+        with contextlib.closing(lab.engine.client()) as client:
+            assert client.inspect_container(name)["State"]["Running"]
+        assert (await scheduler.kill("counts")).state is TaskState.TASK_KILLED
+
+    lab.play(story)
+
+
+def test_image_is_pulled_again_when_that_is_asked_for(lab: DockerLab, tmp_path: Path) -> None:
+    with registry(tmp_path) as host:
+        name = f"{host}/user/app"
+
+        def push(text: str) -> None:
+            make_image(lab.engine, f"{name}:1", (f'ENV TEXT="{text}"',))
+            with contextlib.closing(lab.engine.client()) as client:
+                client.push(name, tag="1")
+
+        def drop() -> None:
+            with contextlib.closing(lab.engine.client()) as client:
+                client.remove_image(f"{name}:1", force=True)
+
+        async def story(scheduler: Scheduler) -> None:
+            def task(task_id: str, *, pulls: bool) -> mesos.TaskInfo:
+                return lab.docker(task_id, "echo $TEXT", image=f"{name}:1", pulls=pulls)
+
+            await asyncio.to_thread(push, "old")
+            await asyncio.to_thread(drop)
+            assert await scheduler.said(task("absent", pulls=False)) == "old\n"
+            await asyncio.to_thread(push, "new")
+            with contextlib.closing(lab.engine.client()) as client:
+                client.remove_image(f"{name}:1", force=True)
+            await asyncio.to_thread(make_image, lab.engine, f"{name}:1", ('ENV TEXT="local"',))
+            assert await scheduler.said(task("there", pulls=False)) == "local\n"
+            assert await scheduler.said(task("asked", pulls=True)) == "new\n"
+
+        lab.play(story)
+        lab.cluster.wait_until(lambda: lab.names() == [], "no containers")
+        drop()
+
+
+def test_killed_agent_finds_its_container_again_and_all_of_its_output(lab: DockerLab) -> None:
+    async def story(scheduler: Scheduler) -> None:
+        await scheduler.running(lab.docker("counting", COUNTING))
+        [before] = lab.names()
+        await asyncio.to_thread(lab.restart_agent)
+        assert lab.names() == [before]
+        go(scheduler, "counting")
+        end = await scheduler.ended("counting")
+        assert (end.state, scheduler.output("counting")) == (TaskState.TASK_FINISHED, COUNTED)
+
+    lab.play(story)
+
+
+def test_killed_engine_comes_back_to_the_tasks_that_it_had(lab: DockerLab) -> None:
+    async def story(scheduler: Scheduler) -> None:
+        tasks = [
+            lab.docker("stays", f"echo up; {WAIT}"),
+            lab.docker("ends", f"echo up; {WAIT}; exit 5"),
+        ]
+        await scheduler.running(*tasks)
+        for name in ("stays", "ends"):
+            await scheduler.wrote(name, "up")
+        lab.engine.kill()
+        end = await scheduler.ran(lab.docker("away", "true"))
+        assert (end.state, end.reason) == (
+            TaskState.TASK_FAILED,
+            Reason.REASON_CONTAINER_LAUNCH_FAILED,
+        )
+        assert end.message is not None
+        assert f"Docker Engine at '{lab.engine.socket}'" in end.message
+        assert len(scheduler.statuses["stays"]) == len(scheduler.statuses["ends"]) == 2
+        go(scheduler, "ends")
+        await asyncio.to_thread(lab.engine.start)
+        assert (await scheduler.ended("ends")).state is TaskState.TASK_FAILED
+        go(scheduler, "stays")
+        assert (await scheduler.ended("stays")).state is TaskState.TASK_FINISHED
+        assert await scheduler.said(lab.docker("after", "echo hello")) == "hello\n"
+
+    lab.play(story)
+
+
+def test_agent_that_comes_back_awaits_the_engine_that_has_its_tasks(lab: DockerLab) -> None:
+    async def story(scheduler: Scheduler) -> None:
+        await scheduler.running(lab.docker("stays", WAIT))
+        [agent] = lab.cluster.agents
+        lab.engine.kill()
+        agent.kill()
+        agent.start()
+        await asyncio.to_thread(
+            lab.cluster.wait_until, lambda: "docker_awaited" in agent.log_end(), "it waits"
+        )
+        await asyncio.to_thread(lab.engine.start)
+        await asyncio.to_thread(lab.cluster.wait_for_agents, 1)
+        go(scheduler, "stays")
+        assert (await scheduler.ended("stays")).state is TaskState.TASK_FINISHED
+
+    lab.play(story)
+
+
+def test_engine_that_comes_after_the_agent_is_used_and_keeps_nothing(lab: DockerLab) -> None:
+    [agent] = lab.cluster.agents
+
+    async def give_up() -> None:
+        # Of a framework without checkpoints: nobody waits for the Engine for its sake.
+        info = framework_info("forgetful", checkpoint=False)
+        async with SchedulerClient(lab.cluster.master_address, info) as client:
+            scheduler = Scheduler(client, lab)
+            await scheduler.running(lab.docker("given-up", "sleep 1000"))
+            lab.engine.kill()
+            agent.kill()
+            agent.start()
+            await scheduler.ended("given-up")
+            await client.teardown()
+
+    asyncio.run(give_up())
+    lab.cluster.wait_for_agents(1)
+    lab.engine.start()
+    assert len(lab.names()) == 1
+    lab.cluster.wait_until(lambda: lab.names() == [], "it is ended")
+
+    async def story(scheduler: Scheduler) -> None:
+        assert await scheduler.said(lab.docker("after", "echo hello")) == "hello\n"
+
+    lab.play(story)
+
+
+def go(scheduler: Scheduler, task_id: str) -> None:
+    """The task, which waits or soon will, goes on."""
+    (scheduler.sandbox(task_id) / "go").touch()
+
+
+def addresses(scheduler: Scheduler, task_id: str) -> list[str]:
+    """Those of the task's container, as the scheduler is told."""
+    status = scheduler.statuses[task_id][-1].container_status
+    assert status is not None
+    own = [address for info in status.network_infos for address in info.ip_addresses]
+    return [address.ip_address or "" for address in own]
+
+
+def answers(port: int) -> str:
+    """What a web server there says; '' when there is none."""
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer,
+    ):
+        text: str = answer.read().decode()
+        return text
+    return ""
