@@ -26,7 +26,6 @@ from tepui.agent.core.actions import (
     SendToExecutor,
 )
 from tepui.agent.core.allocated import allocated_executor, allocated_task
-from tepui.agent.core.container_limits import limits_of
 from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.environment import shutdown_grace_ms
 from tepui.agent.core.events import (
@@ -68,22 +67,9 @@ def run_tasks(
     step: Effects,
 ) -> None:
     """The tasks are queued for their executor, which is launched when it is not there."""
-    assert message.executor is not None
-    is_new = executor is None
-    if executor is None:
-        info = structs.replace(message.executor, framework_id=mesos.FrameworkID(framework.id))
-        limits = limits_of(info.resources, message.tasks, cfs=state.settings.cgroups_enable_cfs)
-        executor = lives.begin_executor(
-            state, framework, info, Kind.CUSTOM, message.role, limits, now_ms, step
-        )
-    group = tuple(info.task_id.value for info in message.tasks) if message.group else ()
-    for task_info in message.tasks:
-        task = lives.add_task(state, framework, executor, task_info, group)
-        executor.queued.append(task.id)
-    if is_new:
-        starts.begin(state, framework, executor, step)
-    elif executor.connection is not None:
-        _deliver(state, framework, executor, step)
+    before = starts.queue(state, framework, executor, Kind.CUSTOM, message, now_ms, step)
+    if before is not None and before.connection is not None:
+        _deliver(state, framework, before, step)
 
 
 def started(state: State, executor: Executor, now_ms: int, step: Effects) -> None:

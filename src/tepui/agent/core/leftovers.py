@@ -7,14 +7,14 @@ from signal import SIGTERM
 
 from msgspec import Struct, structs
 
-from tepui.agent.core import saved, starts, supervision
-from tepui.agent.core.actions import SignalContainer
+from tepui.agent.core import launches, saved, starts, supervision
+from tepui.agent.core.actions import AdoptContainer, SignalContainer
 from tepui.agent.core.effects import Effects
-from tepui.agent.core.events import ContainerExited
+from tepui.agent.core.events import ContainerExited, ContainerStarted
 from tepui.agent.core.kills import kill_until
 from tepui.agent.core.reports import say
 from tepui.agent.core.saved import Saved, SavedExecutor, SavedSupervision, SavedTask
-from tepui.agent.core.state import NOT_LAUNCHED, Ending, Phase, Place, State
+from tepui.agent.core.state import NOT_LAUNCHED, NOT_STARTED, Container, Ending, Phase, Place, State
 from tepui.wire import mesos
 
 UNKNOWN = Ending(
@@ -69,6 +69,19 @@ def ending_of_lost(place: Place, left: Leftovers) -> Ending:
 
 def _is_docker(info: mesos.ContainerInfo | None) -> bool:
     return info is not None and info.type is mesos.ContainerInfo.Type.DOCKER
+
+
+def take_up(state: State, container: Container, found: Found, now_ms: int, step: Effects) -> bool:
+    """The container that was found is ours again; return whether its start is news."""
+    is_new = container.phase in NOT_STARTED
+    if found.exited is None:
+        step.then.append(AdoptContainer(container.id, container.limits, container.directory))
+    if is_new:
+        container.phase = Phase.LAUNCHING
+        started = ContainerStarted(container.id, found.pid, found.network_infos)
+        launches.container_started(state, started, now_ms, step)
+    container.pid = found.pid
+    return is_new
 
 
 def begin_again(state: State, place: Place, step: Effects) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from tepui.agent.core import launches, lives, pods, supervision, updates
 from tepui.agent.core.actions import AdoptContainer, DestroyContainer, ForgetContainer
 from tepui.agent.core.effects import Effects
-from tepui.agent.core.events import ContainerStarted
 from tepui.agent.core.leftovers import (
     UNKNOWN,
     Leftovers,
     begin_again,
     resume_kill,
     supervise_again,
+    take_up,
 )
 from tepui.agent.core.state import (
     NOT_LAUNCHED,
@@ -145,14 +145,7 @@ def _take_up(
                 container.phase = Phase.TERMINATING
             continue
         place = Place(framework, executor, task, container)
-        is_new = container.phase in NOT_STARTED
-        if found.exited is None:
-            step.then.append(AdoptContainer(container.id, container.limits, container.directory))
-        if is_new:
-            container.phase = Phase.LAUNCHING
-            started = ContainerStarted(container.id, found.pid, found.network_infos)
-            launches.container_started(state, started, now_ms, step)
-        container.pid = found.pid
+        is_new = take_up(state, container, found, now_ms, step)
         if found.exited is not None:
             container.phase = Phase.TERMINATING
             resume_kill(state, place, left, now_ms)

@@ -14,11 +14,8 @@ Source: Mesos launcher/default_executor.cpp, docs/nested-container-and-task-grou
 
 from __future__ import annotations
 
-from msgspec import structs
-
 from tepui.agent.core import fitting, lives, saved, starts, updates
 from tepui.agent.core.actions import AbandonSandbox, DestroyContainer, ForgetContainer
-from tepui.agent.core.container_limits import limits_of
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.environment import directory_in_pod
 from tepui.agent.core.state import (
@@ -32,7 +29,7 @@ from tepui.agent.core.state import (
     State,
     Task,
 )
-from tepui.wire import link, mesos
+from tepui.wire import link
 
 
 def run_group(
@@ -44,22 +41,9 @@ def run_group(
     step: Effects,
 ) -> None:
     """The group waits for its pod, or is begun; the pod is, when it is not there."""
-    assert message.executor is not None
-    is_new = executor is None
-    if executor is None:
-        info = structs.replace(message.executor, framework_id=mesos.FrameworkID(framework.id))
-        limits = limits_of(info.resources, message.tasks, cfs=state.settings.cgroups_enable_cfs)
-        executor = lives.begin_executor(
-            state, framework, info, Kind.POD, message.role, limits, now_ms, step
-        )
-    group = tuple(task.task_id.value for task in message.tasks)
-    for info_of_task in message.tasks:
-        task = lives.add_task(state, framework, executor, info_of_task, group)
-        executor.queued.append(task.id)
-    if is_new:
-        starts.begin(state, framework, executor, step)
-    elif executor.phase is Phase.RUNNING:
-        begin_queued(state, framework, executor, step)
+    before = starts.queue(state, framework, executor, Kind.POD, message, now_ms, step)
+    if before is not None and before.phase is Phase.RUNNING:
+        begin_queued(state, framework, before, step)
 
 
 def started(state: State, framework: Framework, executor: Executor, step: Effects) -> None:

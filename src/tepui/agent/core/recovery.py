@@ -30,14 +30,12 @@ from tepui.agent.core import (
     updates,
 )
 from tepui.agent.core.actions import (
-    AdoptContainer,
     AttachSandbox,
     DestroyContainer,
     ForgetContainer,
 )
 from tepui.agent.core.effects import Effects, note
 from tepui.agent.core.environment import virtual_path_of
-from tepui.agent.core.events import ContainerStarted
 from tepui.agent.core.leftovers import (
     UNKNOWN,
     Found,
@@ -46,6 +44,7 @@ from tepui.agent.core.leftovers import (
     ending_of_lost,
     resume_kill,
     supervise_again,
+    take_up,
 )
 from tepui.agent.core.saved import (
     Saved,
@@ -59,7 +58,6 @@ from tepui.agent.core.saved import (
 )
 from tepui.agent.core.state import (
     NOT_LAUNCHED,
-    NOT_STARTED,
     Container,
     Executor,
     Framework,
@@ -284,14 +282,7 @@ def _resume(
     if found is None:
         _not_found(state, place, left, now_ms, step)
         return
-    is_new = container.phase in NOT_STARTED
-    if found.exited is None:
-        step.then.append(AdoptContainer(container.id, container.limits, container.directory))
-    if is_new:
-        container.phase = Phase.LAUNCHING
-        started = ContainerStarted(container.id, found.pid, found.network_infos)
-        launches.container_started(state, started, now_ms, step)
-    container.pid = found.pid
+    is_new = take_up(state, container, found, now_ms, step)
     if found.exited is not None:
         if place.task is not None:
             resume_kill(state, place, left, now_ms)

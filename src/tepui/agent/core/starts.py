@@ -10,9 +10,11 @@ Until LAUNCHING nothing has run, so an agent that finds a container so at its st
 
 from __future__ import annotations
 
-from tepui.agent.core import saved
+from msgspec import structs
+
+from tepui.agent.core import lives, saved
 from tepui.agent.core.actions import LaunchContainer, PrepareSandbox, ProvisionContainer
-from tepui.agent.core.container_limits import gpus_of
+from tepui.agent.core.container_limits import gpus_of, limits_of
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.environment import (
     environment_in_pod,
@@ -23,7 +25,7 @@ from tepui.agent.core.environment import (
 )
 from tepui.agent.core.fitting import limits_now
 from tepui.agent.core.state import Executor, Framework, Kind, Phase, Place, State
-from tepui.wire import mesos
+from tepui.wire import link, mesos
 from tepui.wire.states import TERMINAL_STATES
 
 NO_COMMAND = mesos.CommandInfo()
@@ -34,6 +36,34 @@ def begin(state: State, framework: Framework, executor: Executor, step: Effects)
     place = state.place(executor.container_id)
     assert place is not None
     prepare(state, place, step)
+
+
+def queue(
+    state: State,
+    framework: Framework,
+    executor: Executor | None,
+    kind: Kind,
+    message: link.RunTasks,
+    now_ms: int,
+    step: Effects,
+) -> Executor | None:
+    """The tasks wait for their executor: for the one that is returned, or a new one that has been begun."""
+    assert message.executor is not None
+    before = executor
+    if executor is None:
+        info = structs.replace(message.executor, framework_id=mesos.FrameworkID(framework.id))
+        limits = limits_of(info.resources, message.tasks, cfs=state.settings.cgroups_enable_cfs)
+        executor = lives.begin_executor(
+            state, framework, info, kind, message.role, limits, now_ms, step
+        )
+    is_group = message.group or kind is Kind.POD
+    group = tuple(info.task_id.value for info in message.tasks) if is_group else ()
+    for task_info in message.tasks:
+        task = lives.add_task(state, framework, executor, task_info, group)
+        executor.queued.append(task.id)
+    if before is None:
+        begin(state, framework, executor, step)
+    return before
 
 
 def prepare(state: State, place: Place, step: Effects) -> None:
