@@ -16,7 +16,7 @@ from weakref import WeakSet
 import aiohttp
 from msgspec import Struct
 
-from tepui.sdk.errors import BadPeer
+from tepui.sdk.errors import BadPeer, Disconnected, Unreachable
 from tepui.wire.errors import Malformed
 from tepui.wire.media import Media, decode, encode
 from tepui.wire.message import ProtoMessage
@@ -35,6 +35,17 @@ REASON_BYTES_MAX = 16 * 1024  # of the text that explains a refusal
 
 # What a connection can fail with, be it at its start or in its middle.
 NETWORK_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+@contextmanager
+def network_faults() -> Iterator[None]:
+    """What a connection fails with is raised as Unreachable, when none was made, or as Disconnected."""
+    try:
+        yield
+    except aiohttp.ClientConnectorError as error:
+        raise Unreachable(str(error)) from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise Disconnected(str(error)) from None
 
 
 class Answer(Struct, frozen=True):

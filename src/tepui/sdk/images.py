@@ -21,14 +21,13 @@ from aiohttp.http_exceptions import LineTooLong
 from msgspec import Struct
 
 from tepui.sdk.errors import BadPeer, CallRefused, Disconnected, SdkError, Unreachable
+from tepui.sdk.http import CONNECT_TIMEOUT_S, REASON_BYTES_MAX
 from tepui.wire import agent, media, mesos
 
-CONNECT_TIMEOUT_S = 10.0
 CALL_TIMEOUT_S = 120.0  # the layers of many images may have to be removed
 SILENCE_S = 60.0  # of a pull: agents say every 10 s that they are there
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 LINE_BYTES_MAX = 1024 * 1024  # of one step of a pull
-REASON_BYTES_MAX = 16 * 1024
 PATH = "/images"
 
 T = TypeVar("T")

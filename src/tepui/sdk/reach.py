@@ -21,16 +21,15 @@ from urllib.parse import quote
 import aiohttp
 
 from tepui.sdk.errors import BadPeer, CallRefused, Disconnected, Unreachable
+from tepui.sdk.http import CONNECT_TIMEOUT_S, REASON_BYTES_MAX, network_faults
 from tepui.wire import agent, media, mesos
 from tepui.wire.agent import ProcessIO
 from tepui.wire.errors import Malformed
 from tepui.wire.recordio import Deframer, frame
 
-CONNECT_TIMEOUT_S = 10.0
 CALL_TIMEOUT_S = 60.0  # a container may need its time to start
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 HEAD_BYTES_MAX = 64 * 1024
-REASON_BYTES_MAX = 16 * 1024
 TO_TYPE = "application/x-protobuf"
 
 Type = agent.Call.Type
@@ -134,14 +133,10 @@ class ContainerClient:
             "Message-Content-Type": TO_TYPE,
             "Accept": TO_TYPE,
         }
-        try:
+        with network_faults():
             async with self._open.post(self._url, data=body(), headers=headers) as response:
                 if response.status != 200:
                     raise CallRefused(response.status, await _reason(response))
-        except aiohttp.ClientConnectorError as error:
-            raise Unreachable(str(error)) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(str(error)) from None
 
     async def wait(self, container_id: mesos.ContainerID) -> int | None:
         """The wait status of a container's process, when it has ended; None: nobody knows it."""
@@ -193,7 +188,7 @@ class ContainerClient:
     ) -> agent.Response:
         headers = {"Content-Type": TO_TYPE, "Accept": TO_TYPE}
         body = media.encode(call, media.Media.PROTOBUF)
-        try:
+        with network_faults():
             async with (
                 asyncio.timeout(timeout_s),
                 self._open.post(self._url, data=body, headers=headers) as response,
@@ -201,10 +196,6 @@ class ContainerClient:
                 if response.status not in (200, 202):
                     raise CallRefused(response.status, await _reason(response))
                 answer = await response.read()
-        except aiohttp.ClientConnectorError as error:
-            raise Unreachable(str(error)) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(str(error)) from None
         if not answer:
             return agent.Response()
         return media.decode(agent.Response, answer, media.Media.PROTOBUF)
@@ -217,12 +208,8 @@ class ContainerClient:
             "Message-Accept": TO_TYPE,
         }
         body = media.encode(call, media.Media.PROTOBUF)
-        try:
+        with network_faults():
             response = await self._open.post(self._url, data=body, headers=headers)
-        except aiohttp.ClientConnectorError as error:
-            raise Unreachable(str(error)) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(str(error)) from None
         try:
             if response.status != 200:
                 raise CallRefused(response.status, await _reason(response))
@@ -234,13 +221,12 @@ class ContainerClient:
 async def _messages(response: aiohttp.ClientResponse) -> AsyncIterator[ProcessIO]:
     records = Deframer(RECORD_BYTES_MAX)
     try:
-        async for piece in response.content.iter_any():
-            for record in records.feed(piece):
-                yield media.decode(ProcessIO, record, media.Media.PROTOBUF)
+        with network_faults():
+            async for piece in response.content.iter_any():
+                for record in records.feed(piece):
+                    yield media.decode(ProcessIO, record, media.Media.PROTOBUF)
     except Malformed as malformed:
         raise BadPeer(malformed.text) from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise Disconnected(str(error)) from None
 
 
 async def _reason(response: aiohttp.ClientResponse) -> str:
