@@ -42,8 +42,8 @@ IMAGE = Isolation(
     namespaces={"pid": "", "ipc": "", "uts": "", "cgroup": "", "network": "/proc/7/fd/9"},
     hostname="box",
     mounts=(
-        Mount(destination="/mnt/mesos/sandbox", source="/work/sandbox"),
-        Mount(destination="/etc/resolv.conf", source="/work/resolv.conf", read_only=True),
+        Mount(destination="/mnt/mesos/sandbox", source="/srv/sandbox"),
+        Mount(destination="/etc/resolv.conf", source="/srv/resolv.conf", read_only=True),
         Mount(destination="/image", source=None, layers=("/images/data",)),
         Mount(destination="/shared", source="/srv", propagation=Propagation.BOTH_WAYS),
         Mount(destination="/run", source=None, options=("size=1m", "nosuid")),
@@ -55,7 +55,7 @@ IMAGE = Isolation(
     is_read_only=True,
 )
 HOST_ROOT = Isolation(
-    directory="/work/sandbox",
+    directory="/srv/sandbox",
     namespaces={"pid": "", "network": ""},
     mounts=(Mount(destination="/data", source="/srv", propagation=Propagation.FROM_HOST),),
 )
@@ -67,7 +67,7 @@ def spec(isolation: Isolation) -> ContainerSpec:
         program="/bin/sh",
         argv=("sh", "-c", "exit 3"),
         environment={"PATH": "/bin", "A": "b=c"},
-        directory="/work/sandbox",
+        directory="/srv/sandbox",
         isolation=isolation,
     )
 

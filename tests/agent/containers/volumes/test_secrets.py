@@ -83,7 +83,7 @@ def test_an_agent_that_is_back_keeps_what_living_containers_have(memory: Path) -
 
 
 def test_agents_of_one_machine_do_not_touch_each_others_secrets(memory: Path) -> None:
-    one, two = made(memory, "/work/one"), made(memory, "/work/two")
+    one, two = made(memory, "/srv/one"), made(memory, "/srv/two")
     path = one.keep("same", b"one")
     two.keep("same", b"two")
     two.sweep(())
