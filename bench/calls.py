@@ -217,6 +217,28 @@ class _Connection(asyncio.Protocol):
         self._unsent.clear()
 
 
+class Pieces:
+    """Bytes that come in pieces; they are joined when as many are there as are wanted.
+
+    An event with the offers of twenty thousand agents comes in hundreds of pieces.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._wanted_bytes = 0
+
+    def joined(self, data: bytes) -> bytes:
+        """All that is there; nothing while it is less than was wanted."""
+        self._held.append(data)
+        self._held_bytes += len(data)
+        return b"".join(self._held) if self._held_bytes >= self._wanted_bytes else b""
+
+    def keep(self, rest: bytes, wanted_bytes: int = 0) -> None:
+        """Only this is there, and so much is wanted, if that is known."""
+        self._held, self._held_bytes, self._wanted_bytes = [rest], len(rest), wanted_bytes
+
+
 class Events(asyncio.Protocol):
     """Reads a streamed answer: chunks (RFC 9112, 7.1), and in them records (RecordIO)."""
 
@@ -226,8 +248,8 @@ class Events(asyncio.Protocol):
         self._request = request
         self._opened = opened  # called once, with the head of the answer
         self._record = record
-        self._rest = b""  # the beginning of a chunk
-        self._part = b""  # the beginning of a record
+        self._rest = Pieces()  # of a chunk
+        self._part = Pieces()  # of a record
         self._is_open = False
         self._is_closed = False
         self._transport: asyncio.Transport
@@ -246,12 +268,14 @@ class Events(asyncio.Protocol):
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        data = self._rest + data if self._rest else data
-        at = 0
+        data = self._rest.joined(data)
+        if not data:
+            return
+        at = wanted = 0
         if not self._is_open:
             at = data.find(HEAD_END) + len(HEAD_END)
             if at < len(HEAD_END):
-                self._rest = data
+                self._rest.keep(data)
                 return
             self._is_open = True
             self._opened(data[:at].decode())
@@ -259,22 +283,24 @@ class Events(asyncio.Protocol):
             start = end + 2
             after = start + int(data[at:end], 16)
             if len(data) < after + 2:
+                wanted = after + 2 - at
                 break
             self._take(data[start:after])
             at = after + 2
-        self._rest = data[at:]
+        self._rest.keep(data[at:], wanted)
 
     def _take(self, chunk: bytes) -> None:
         """Pass on the records that end in the chunk."""
-        chunk = self._part + chunk if self._part else chunk
-        at = 0
+        chunk = self._part.joined(chunk)
+        at = wanted = 0
         while (end := chunk.find(b"\n", at)) >= 0:
             after = end + 1 + int(chunk[at:end])
             if len(chunk) < after:
+                wanted = after - at
                 break
             self._record(chunk[end + 1 : after])
             at = after
-        self._part = chunk[at:]
+        self._part.keep(chunk[at:], wanted)
 
 
 class Scheduler:

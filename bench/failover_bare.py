@@ -36,7 +36,7 @@ class BareLink(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + HELLO)
             return
         for message in self._reader.from_agent(data):
-            if isinstance(message, link.Reregister):
+            if isinstance(message, link.Return):
                 assert message.info.id is not None
                 self._transport.write(link.frame(link.Registered(message.info.id.value, 75_000)))
 

@@ -193,9 +193,9 @@ async def measure_next(
     scheduler = Waiting(next_one.port, ROLE)
     using = asyncio.create_task(use(scheduler, next_one.port))
     all_back = await back(agents)
-    known_s = await known(next_one.port, options.agents * options.tasks_per_agent)
     subscribed_s, first_task_s = await using
     last_task_s = await launch(scheduler, "last-task")
+    known_s = await known(next_one.port, options.agents * options.tasks_per_agent)
     master_cpu_s = processes.cpu_s(next_one.pid)
     busy_s, own_s = processes.busy_s() - busy_s, processes.own_cpu_s() - own_s
     scheduler.close()

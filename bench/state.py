@@ -95,12 +95,15 @@ class PeopledAgent(FakeAgent):
         hello, _ = super()._first_messages()
         return hello, self._all_it_has()
 
-    def _all_it_has(self) -> link.Reregister:
+    def _all_it_has(self) -> link.Return:
         agent_id = mesos.AgentID(f"{FRAMEWORK_ID[:-5]}-S{self._number}")
         first = self._number * self._count
         tasks = tuple(_task(first + each, agent_id) for each in range(self._count))
         info = replace(self._info, id=agent_id)
-        return link.Reregister(info, tepui.__version__, self._address, (_framework(),), (), tasks)
+        frameworks = (_framework(),)
+        return link.in_short(
+            link.Reregister(info, tepui.__version__, self._address, frameworks, (), tasks)
+        )
 
 
 def _framework() -> mesos.FrameworkInfo:

@@ -334,7 +334,7 @@ def from_agent(draw: Drawn, grammar: Grammar, framework_ids: Sequence[str]) -> l
         case 2:
             infos = [grammar.message(mesos.FrameworkInfo) for _ in range(draw.below(3))]
             executors = [grammar.message(mesos.ExecutorInfo) for _ in range(draw.below(3))]
-            return link.Reregister(
+            said = link.Reregister(
                 info=grammar.message(mesos.AgentInfo),
                 version="1.0.0",
                 address="127.0.0.1:5051",
@@ -342,6 +342,7 @@ def from_agent(draw: Drawn, grammar: Grammar, framework_ids: Sequence[str]) -> l
                 executors=tuple(link.RunningExecutor(framework_id, one) for one in executors),
                 tasks=tuple(grammar.message(mesos.Task) for _ in range(draw.below(3))),
             )
+            return said if draw.below(2) else link.in_short(said)
         case 3:
             state = draw.one(list(mesos.TaskState))
             return link.StatusUpdated(framework_id, grammar.message(mesos.TaskStatus), state)

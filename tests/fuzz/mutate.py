@@ -29,7 +29,7 @@ HTTP_WORDS: Final = (
     b"@F", b"@A", b"@S", b"@O", b"\xff\x00\xff", b"\x00",
 )  # fmt: skip
 LINK_WORDS: Final = (
-    b"\xa4Pong", b"\xa4Ping", b"\xa5Hello", b"\xa8Register", b"\xaaReregister", b"\xadStatusUpdated",
+    b"\xa4Pong", b"\xa4Ping", b"\xa5Hello", b"\xa8Register", b"\xaaReregister", b"\xa6Return", b"\xadStatusUpdated",
     b"\xaeExecutorExited", b"\xafExecutorMessage", b"\xaaUnregister", b"\xaaRegistered", b"\xa8RunTasks",
     b"\xa8KillTask", b"\xa8Shutdown", b"\xb1AcknowledgeUpdate", b"\xc0", b"\xc2", b"\xc3", b"\x90", b"\x80",
     b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00", b"\x00\x00\x00\x01",

@@ -160,7 +160,7 @@ def test_a_registration_that_is_too_large_says_only_what_the_master_must_know(
     agent.put(events.LinkLost())
     (whole,) = messages(agent.put(events.LinkOpened()))
     assert isinstance(whole, link.Reregister)
-    size = len(link.frame(whole)) - 4
+    size = len(link.frame(link.in_short(whole))) - 4
     monkeypatch.setattr(link, "MESSAGE_BYTES_MAX", size)
     agent.put(events.LinkLost())
     assert messages(agent.put(events.LinkOpened())) == [whole]
@@ -168,7 +168,7 @@ def test_a_registration_that_is_too_large_says_only_what_the_master_must_know(
     agent.put(events.LinkLost())
     (short,) = messages(agent.put(events.LinkOpened()))
     assert isinstance(short, link.Reregister)
-    assert len(link.frame(short)) < size
+    assert len(link.frame(link.in_short(short))) < size
     ((before,), (after,)) = whole.tasks, short.tasks
     assert (after.task_id, after.state, after.resources, after.executor_id) == (
         before.task_id,

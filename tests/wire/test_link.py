@@ -68,7 +68,7 @@ def test_what_a_peer_of_protocol_1_sends_is_read_and_what_it_is_sent_it_reads(
 def test_all_messages_of_protocol_1_are_recorded() -> None:
     names = {str(fields_of(frame)[0]) for frame, _ in recorded()}
     of_today = {one.__name__ for one in (*get_args(link.FromAgent), *get_args(link.FromMaster))}
-    assert of_today - names == {"Condition"}
+    assert of_today - names == {"Condition", "Return"}
     assert names <= of_today
 
 
@@ -82,10 +82,10 @@ def test_a_peer_that_reads_two_fields_of_our_greeting_sees_protocol_1() -> None:
         (link.Hello(1, "0.1.0"), 1),  # a peer of protocol 1
         (link.Hello(1, "0.2.0", 2), 2),
         (link.Hello(2, "9", 2), 2),
-        (link.Hello(2, "9", 3), 2),
-        (link.Hello(1, "9", 2**31 - 1), 2),
-        (link.Hello(3, "9", 3), None),
-        (link.Hello(3, "9"), None),
+        (link.Hello(2, "9", 3), 3),
+        (link.Hello(1, "9", 2**31 - 1), 3),
+        (link.Hello(4, "9", 4), None),
+        (link.Hello(4, "9"), None),
         (link.Hello(0, "0.0.1"), None),
         (link.Hello(0, "0.0.1", 1), 1),
         (link.Hello(-(2**31), "0", -1), None),
@@ -98,17 +98,17 @@ def test_both_speak_the_newest_protocol_that_both_know(
 
 
 def test_who_has_no_protocol_in_common_is_told_both_versions() -> None:
-    said = link.no_common_protocol(link.Hello(3, "9.1", 4), "agent", "master")
+    said = link.no_common_protocol(link.Hello(4, "9.1", 5), "agent", "master")
     assert said == (
-        "the agent, version '9.1', speaks link protocol 3 to 4,"
-        f" this master, version '{tepui.__version__}', 1 to 2"
+        "the agent, version '9.1', speaks link protocol 4 to 5,"
+        f" this master, version '{tepui.__version__}', 1 to 3"
     )
 
 
 def test_a_long_version_is_cut_in_the_log() -> None:
     longest = "x" * link.SAID_CHARS_MAX
-    said = link.no_common_protocol(link.Hello(3, longest), "agent", "master")
-    assert said == link.no_common_protocol(link.Hello(3, longest + "y"), "agent", "master")
+    said = link.no_common_protocol(link.Hello(4, longest), "agent", "master")
+    assert said == link.no_common_protocol(link.Hello(4, longest + "y"), "agent", "master")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 5_000])

@@ -9,10 +9,11 @@ does not know; and messages, which are sent only to who speaks their protocol. A
 
     1   what is not named below
     2   Registered.epoch, Condition
+    3   Return
 
 Order and loss: a connection delivers in order or breaks. What was sent on a broken connection
-may or may not have arrived. An agent that connects again first says all it has (`Reregister`),
-and the master compares; so nothing else needs a number or a retry, but status updates, which
+may or may not have arrived. An agent that connects again first says all it has (`Return`), and
+the master compares; so nothing else needs a number or a retry, but status updates, which
 the agent sends again until they are acknowledged (Mesos: docs/reconciliation.md).
 """
 
@@ -28,13 +29,15 @@ from msgspec import Struct
 import tepui
 from tepui.wire import mesos
 from tepui.wire.errors import Malformed
+from tepui.wire.link_tasks import Alike, ReportedTask, at_length, reported
 from tepui.wire.message import Int32, Int64
 
 Decoded = TypeVar("Decoded")
 
-PROTOCOL: Final = 2  # the newest that we speak
+PROTOCOL: Final = 3  # the newest that we speak
 PROTOCOL_OLDEST: Final = 1
 PROTOCOL_OF_CONDITION: Final = 2
+PROTOCOL_OF_RETURN: Final = 3
 SAID_CHARS_MAX: Final = 200  # of what a peer says of itself, in a line of the log
 MESSAGE_BYTES_MAX: Final = 256 * 1024 * 1024  # a re-registration carries all tasks of an agent
 
@@ -73,7 +76,7 @@ class RunningExecutor(Struct, frozen=True, array_like=True):
 
 
 class Reregister(LinkMessage, frozen=True):
-    """An agent that has an id says all that runs on it."""
+    """What `Return` says, to masters that do not know that."""
 
     info: mesos.AgentInfo  # its `id` is set
     version: str
@@ -81,6 +84,18 @@ class Reregister(LinkMessage, frozen=True):
     frameworks: tuple[mesos.FrameworkInfo, ...]
     executors: tuple[RunningExecutor, ...]
     tasks: tuple[mesos.Task, ...]
+
+
+class Return(LinkMessage, frozen=True):
+    """An agent that has an id says all that runs on it."""
+
+    info: mesos.AgentInfo  # its `id` is set
+    version: str
+    address: str
+    frameworks: tuple[mesos.FrameworkInfo, ...]
+    executors: tuple[RunningExecutor, ...]
+    alike: tuple[Alike, ...]
+    tasks: tuple[ReportedTask, ...]
 
 
 class StatusUpdated(LinkMessage, frozen=True):
@@ -129,6 +144,7 @@ FromAgent = (
     Hello
     | Register
     | Reregister
+    | Return
     | StatusUpdated
     | ExecutorMessage
     | ExecutorExited
@@ -256,6 +272,33 @@ def no_common_protocol(theirs: Hello, they: str, we: str) -> str:
 
 def _range(oldest: int, newest: int) -> str:
     return str(oldest) if oldest == newest else f"{oldest} to {newest}"
+
+
+def in_short(message: Reregister) -> Return:
+    """The same with what tasks have alike said once."""
+    alike, tasks = reported(message.tasks)
+    return Return(
+        info=message.info,
+        version=message.version,
+        address=message.address,
+        frameworks=message.frameworks,
+        executors=message.executors,
+        alike=alike,
+        tasks=tasks,
+    )
+
+
+def in_full(message: Return) -> Reregister:
+    """The same at length. Raises IndexError when a task's number is not in `alike`."""
+    assert message.info.id is not None
+    return Reregister(
+        info=message.info,
+        version=message.version,
+        address=message.address,
+        frameworks=message.frameworks,
+        executors=message.executors,
+        tasks=at_length(message.info.id, message.alike, message.tasks),
+    )
 
 
 def frame(message: LinkMessage) -> bytes:

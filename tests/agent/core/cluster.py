@@ -176,7 +176,9 @@ def run_tasks(
 
 
 def messages(actions: Iterable[Action]) -> list[link.FromAgent]:
-    return [action.message for action in actions if isinstance(action, SendToMaster)]
+    """What the master is told; of an agent that is back, at length."""
+    sent = [action.message for action in actions if isinstance(action, SendToMaster)]
+    return [link.in_full(one) if isinstance(one, link.Return) else one for one in sent]
 
 
 def statuses(actions: Iterable[Action]) -> list[mesos.TaskStatus]:

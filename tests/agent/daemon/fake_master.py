@@ -97,7 +97,7 @@ class FakeMaster:
         if isinstance(message, link.Hello | link.Pong):
             return
         self.seen.append(message)
-        if isinstance(message, link.Register | link.Reregister):
+        if isinstance(message, link.Register | link.Return):
             self.send(link.Registered("A", 60_000))
         elif isinstance(message, link.StatusUpdated):
             self._take_status(message)

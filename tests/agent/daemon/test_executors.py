@@ -85,8 +85,8 @@ def test_tasks_and_updates_survive_the_loss_of_the_link() -> None:
             master.send(run_task(executor_task("a", "wait")))
             (status,) = await master.updates("a", 1)
             master.break_link()
-            again = await master.see(link.Reregister)
-            assert [one.task_id.value for one in again.tasks] == ["a"]
+            again = await master.see(link.Return)
+            assert [one.task_id for one in again.tasks] == ["a"]
             assert [one.info.executor_id.value for one in again.executors] == ["ex"]
             resent = await master.see(link.StatusUpdated, 2)
             assert resent.status == status

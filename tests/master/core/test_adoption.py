@@ -282,6 +282,35 @@ def test_an_agent_that_can_not_run_what_it_says_is_cut_off(
     assert not world.state.frameworks
 
 
+@pytest.mark.parametrize("number", [-1, 1, 2**31 - 1])
+def test_an_agent_whose_task_is_like_none_that_it_describes_is_cut_off(number: int) -> None:
+    world = World()
+    info = mesos.AgentInfo(hostname="h", id=mesos.AgentID("S"), resources=wire_resources("cpus:1"))
+    message = link.in_short(link.Reregister(info, "1.0.0", "h:1", (OLD,), (), (TASK,)))
+    (task,) = message.tasks
+    message = replace(message, tasks=(replace(task, number=number),))
+    assert world.put(LinkReceived(NEW, message)).then == [
+        Note(
+            "agent_cut_off",
+            (("link", str(NEW)), ("reason", f"task 't1' is like number {number} of 1")),
+        ),
+        CloseLink(NEW),
+    ]
+
+
+def test_an_agent_of_the_protocol_before_comes_back_as_one_of_today_does() -> None:
+    views = []
+    for in_protocol in (lambda message: message, link.in_short):
+        world = World()
+        resources = wire_resources(AGENT_RESOURCES)
+        info = mesos.AgentInfo(hostname="h", id=mesos.AgentID("S"), resources=resources)
+        message = link.Reregister(info, "1.0.0", "h:1", (OLD,), (), (TASK,))
+        world.put(LinkReceived(NEW, in_protocol(message)))
+        views.append(world.get_json(master.Call.Type.GET_TASKS))
+        assert b"t1" in views[-1]
+    assert views[0] == views[1]
+
+
 @pytest.mark.parametrize(
     ("agent_id", "reason"),
     [

@@ -149,7 +149,7 @@ def _expect_no_registration(state: State) -> None:
 _encode = msgpack.Encoder().encode
 
 
-def _registration(state: State) -> link.Register | link.Reregister:
+def _registration(state: State) -> link.Register | link.Reregister | link.Return:
     settings = state.settings
     if state.info.id is None:
         return link.Register(state.info, settings.version, settings.address)
@@ -171,7 +171,14 @@ def _registration(state: State) -> link.Register | link.Reregister:
             for task in framework.tasks.values()
         ),
     )
-    return whole if len(_encode(whole)) <= link.MESSAGE_BYTES_MAX else _shortened(whole)
+    said = _in_protocol(state.protocol, whole)
+    if len(_encode(said)) <= link.MESSAGE_BYTES_MAX:
+        return said
+    return _in_protocol(state.protocol, _shortened(whole))
+
+
+def _in_protocol(protocol: int, whole: link.Reregister) -> link.Reregister | link.Return:
+    return link.in_short(whole) if protocol >= link.PROTOCOL_OF_RETURN else whole
 
 
 def _shortened(whole: link.Reregister) -> link.Reregister:

@@ -16,10 +16,11 @@ from tepui.base.names import ExecutorId, FrameworkId, Role, TaskId
 from tepui.master.core import statuses, tasks, unreachable
 from tepui.master.core.actions import Effects, SendToAgent
 from tepui.master.core.frameworks import recover_framework
-from tepui.master.core.sharing import Wire, shared_allocation, shared_statuses
+from tepui.master.core.sharing import shared_allocation, shared_container
 from tepui.master.core.state import Agent, Executor, Framework, State, Task
 from tepui.resources import Resources
-from tepui.wire import link, mesos
+from tepui.wire import link, link_tasks, mesos
+from tepui.wire.link_tasks import ReportedTask
 from tepui.wire.states import TERMINAL_STATES
 
 Reason = mesos.TaskStatus.Reason
@@ -32,7 +33,7 @@ UNKNOWN: Final = "Unknown agent reregistered"
 def adopt(
     state: State,
     agent: Agent,
-    message: link.Reregister,
+    message: link.Return,
     surprise: str | None,
     now_ms: int,
     step: Effects,
@@ -47,11 +48,13 @@ def adopt(
     if agent.tasks:
         _lose_others(state, agent, message, now_ms, step)
     taken_in: dict[FrameworkId, set[TaskId]] = {}
+    alike = [_Alike(state, one) for one in message.alike]
     for found in message.tasks:
-        framework = state.frameworks.get(FrameworkId(found.framework_id.value))
+        shared = alike[found.number]
+        framework = shared.framework
         if framework is None:
             continue  # completed: its agent was told to shut it down
-        task_id = TaskId(found.task_id.value)
+        task_id = TaskId(found.task_id)
         known = agent.tasks.get((framework.id, task_id))
         if known is not None:
             tasks.change_state(state, known, found.state, now_ms)
@@ -62,7 +65,7 @@ def adopt(
             kill = link.KillTask(framework.id, task_id, None)
             step.then.append(SendToAgent(agent.link, kill))
             continue
-        task = _task_of(framework, agent, task_id, found)
+        task = _task_of(framework, agent, task_id, found, shared)
         if task_id in framework.unreachable_tasks:  # it was to be there, and is here
             unreachable.discard(state, framework.unreachable_tasks[task_id])
         if _is_over(agent, found):
@@ -92,7 +95,7 @@ def used_by(agent: Agent) -> dict[tuple[FrameworkId, Role], Resources]:
 
 
 def _adopt_frameworks(
-    state: State, agent: Agent, message: link.Reregister, now_ms: int, step: Effects
+    state: State, agent: Agent, message: link.Return, now_ms: int, step: Effects
 ) -> None:
     assert agent.link is not None
     for info in message.frameworks:
@@ -107,7 +110,7 @@ def _adopt_frameworks(
             step.then.append(SendToAgent(agent.link, link.UpdateFramework(framework.info)))
 
 
-def _adopt_executors(state: State, agent: Agent, message: link.Reregister, now_ms: int) -> None:
+def _adopt_executors(state: State, agent: Agent, message: link.Return, now_ms: int) -> None:
     reported = {
         (FrameworkId(one.framework_id), ExecutorId(one.info.executor_id.value)): one.info
         for one in message.executors
@@ -131,9 +134,9 @@ def _adopt_executors(state: State, agent: Agent, message: link.Reregister, now_m
 
 
 def _lose_others(
-    state: State, agent: Agent, message: link.Reregister, now_ms: int, step: Effects
+    state: State, agent: Agent, message: link.Return, now_ms: int, step: Effects
 ) -> None:
-    reported = {(task.framework_id.value, task.task_id.value) for task in message.tasks}
+    reported = {(message.alike[task.number].framework_id, task.task_id) for task in message.tasks}
     for key, unknown in list(agent.tasks.items()):
         if key not in reported:
             _lose(state, unknown, now_ms, step)
@@ -156,22 +159,49 @@ def _lose(state: State, task: Task, now_ms: int, step: Effects) -> None:
     tasks.end_by_master(state, framework, task, status, now_ms, step)
 
 
-def _task_of(framework: Framework, agent: Agent, task_id: TaskId, found: mesos.Task) -> Task:
+class _Alike:
+    """What tasks of one message have alike, as this master keeps it."""
+
+    def __init__(self, state: State, said: link_tasks.Alike) -> None:
+        self.framework = state.frameworks.get(FrameworkId(said.framework_id))
+        self.said = said
+        self.wire, self.resources, role = shared_allocation(said.resources)
+        self.role = Role("*") if self.framework is None else _role_in(self.framework, role)
+
+
+def _task_of(
+    framework: Framework, agent: Agent, task_id: TaskId, found: ReportedTask, alike: _Alike
+) -> Task:
     """The task as this master keeps it."""
-    wire, resources, role = shared_allocation(found.resources)
-    info = _info_of(found, agent, wire)
+    agent_id = agent.info.id
+    assert agent_id is not None
+    said = alike.said
+    info = mesos.TaskInfo(
+        name=said.name,
+        task_id=mesos.TaskID(task_id),
+        agent_id=agent_id,
+        resources=alike.wire,
+        container=said.container,
+        health_check=said.health_check,
+        kill_policy=said.kill_policy,
+        labels=said.labels,
+        discovery=said.discovery,
+        limits=said.limits,
+    )
+    container = shared_container(found.container_status)
+    found_statuses = link_tasks.statuses_of(found, info.task_id, agent_id, container)
     return Task(
         id=task_id,
         framework_id=framework.id,
         agent_id=agent.id,
-        executor_id=None if found.executor_id is None else ExecutorId(found.executor_id.value),
-        role=_role_in(framework, role),
-        resources=resources,
+        executor_id=None if found.executor_id is None else ExecutorId(found.executor_id),
+        role=alike.role,
+        resources=alike.resources,
         info=info,
         state=found.state,
-        statuses=shared_statuses(found.statuses, info),
-        update=None if found.status_update_uuid is None else _unacknowledged(agent, found),
-        forwarded=found.status_update_state or TaskState.TASK_STAGING,
+        statuses=found_statuses,
+        update=_unacknowledged(agent, found.update_uuid, found_statuses),
+        forwarded=found.update_state or TaskState.TASK_STAGING,
     )
 
 
@@ -182,36 +212,20 @@ def _remove_from_history(framework: Framework, task_ids: set[TaskId]) -> None:
         framework.completed_tasks = deque(kept)
 
 
-def _is_over(agent: Agent, found: mesos.Task) -> bool:
+def _is_over(agent: Agent, found: ReportedTask) -> bool:
     """The end of the task is acknowledged, only its agent does not know that yet."""
-    sent_its_end = found.status_update_state in TERMINAL_STATES
-    return sent_its_end and agent.has_acknowledged(found.status_update_uuid)
+    return found.update_state in TERMINAL_STATES and agent.has_acknowledged(found.update_uuid)
 
 
-def _unacknowledged(agent: Agent, found: mesos.Task) -> mesos.TaskStatus | None:
+def _unacknowledged(
+    agent: Agent, uuid: bytes | None, found: tuple[mesos.TaskStatus, ...]
+) -> mesos.TaskStatus | None:
     """The update that the agent waits to have acknowledged: its scheduler may do so any time."""
-    uuid = found.status_update_uuid
-    if agent.has_acknowledged(uuid):
+    if uuid is None or agent.has_acknowledged(uuid):
         return None
-    return next((status for status in found.statuses if status.uuid == uuid), None)
+    return next((status for status in found if status.uuid == uuid), None)
 
 
 def _role_in(framework: Framework, said: str | None) -> Role:
     """The role that something is allocated to; a guess when nobody has said."""
     return Role(said or next(iter(framework.roles), "*"))
-
-
-def _info_of(found: mesos.Task, agent: Agent, resources: Wire) -> mesos.TaskInfo:
-    """The parts of the task's description that an agent's report has."""
-    return mesos.TaskInfo(
-        name=found.name,
-        task_id=found.task_id,
-        agent_id=agent.info.id if agent.info.id == found.agent_id else found.agent_id,
-        resources=resources,
-        container=found.container,
-        health_check=found.health_check,
-        kill_policy=found.kill_policy,
-        labels=found.labels,
-        discovery=found.discovery,
-        limits=found.limits,
-    )

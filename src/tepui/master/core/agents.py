@@ -66,8 +66,11 @@ def link_received(state: State, event: LinkReceived, now_ms: int, step: Effects)
         case link.Register():
             _register(state, event.link, event.message, now_ms, step)
             return
-        case link.Reregister():
+        case link.Return():
             _reregister(state, event.link, event.message, now_ms, step)
+            return
+        case link.Reregister():
+            _reregister(state, event.link, link.in_short(event.message), now_ms, step)
             return
         case _:
             agent_id = state.agent_by_link.get(event.link)
@@ -199,7 +202,7 @@ def _register(
 
 
 def _reregister(
-    state: State, link_id: LinkId, message: link.Reregister, now_ms: int, step: Effects
+    state: State, link_id: LinkId, message: link.Return, now_ms: int, step: Effects
 ) -> None:
     error = reregister_error(state, message)
     if error is not None:
@@ -274,7 +277,7 @@ def _was_absent(state: State, agent: Agent, recovered: AbsentAgent | None) -> st
 
 
 def _exceeds_limits(
-    state: State, link_id: LinkId, message: link.Register | link.Reregister, step: Effects
+    state: State, link_id: LinkId, message: link.Register | link.Return, step: Effects
 ) -> bool:
     """Whether the agent was cut off because it, or what it runs, is too much."""
     error = caps.register_error(state, message)
@@ -313,9 +316,7 @@ def _relink(state: State, agent: Agent, link_id: LinkId, now_ms: int, step: Effe
     state.agent_by_link[link_id] = agent.id
 
 
-def _add(
-    state: State, link_id: LinkId, message: link.Register | link.Reregister, now_ms: int
-) -> Agent:
+def _add(state: State, link_id: LinkId, message: link.Register | link.Return, now_ms: int) -> Agent:
     assert message.info.id is not None
     agent = Agent(
         id=AgentId(message.info.id.value),
@@ -339,13 +340,13 @@ def _expect_no_registration(state: State, link_id: LinkId) -> None:
     state.timers.cancel(state.unregistered_links.pop(link_id, None))
 
 
-def _describe(agent: Agent, message: link.Reregister) -> None:
+def _describe(agent: Agent, message: link.Return) -> None:
     """It may have started anew meanwhile, with other flags."""
     agent.info, agent.total = message.info, shared_allocation(message.info.resources)[1]
     agent.version, agent.address, agent.url = message.version, message.address, _url(message)
 
 
-def _url(message: link.Register | link.Reregister) -> mesos.URL:
+def _url(message: link.Register | link.Return) -> mesos.URL:
     host, _, port = message.address.rpartition(":")
     return mesos.URL(
         scheme="http",

@@ -104,7 +104,7 @@ def tasks_error(framework: Framework, agent: Agent, infos: Sequence[mesos.TaskIn
     ) or _too_many("tasks on the agent", len(agent.tasks) + count, TASKS_PER_AGENT_MAX)
 
 
-def register_error(state: State, message: link.Register | link.Reregister) -> str | None:
+def register_error(state: State, message: link.Register | link.Return) -> str | None:
     """Why the agent may not be taken in, however true what it says is."""
     agent_id = None if message.info.id is None else message.info.id.value
     is_new = agent_id not in state.agents
@@ -112,7 +112,7 @@ def register_error(state: State, message: link.Register | link.Reregister) -> st
         return error
     if error := _too_large("AgentInfo", len(_encode(message.info)), AGENT_BYTES_MAX):
         return error
-    if not isinstance(message, link.Reregister):
+    if not isinstance(message, link.Return):
         return None
     if error := _too_many("tasks on the agent", len(message.tasks), TASKS_PER_AGENT_MAX):
         return error

@@ -35,14 +35,11 @@ def shared_allocation(wire: Wire) -> tuple[Wire, Resources, str | None]:
     return *shared_resources(wire), role
 
 
-def shared_statuses(
-    statuses: tuple[mesos.TaskStatus, ...], info: mesos.TaskInfo
-) -> tuple[mesos.TaskStatus, ...]:
-    """The statuses of one task."""
-    found: list[mesos.TaskStatus] = []
-    for status in statuses:
-        found.append(shared_status(status, info, found[-1] if found else None))
-    return tuple(found)
+def shared_container(container: mesos.ContainerStatus | None) -> mesos.ContainerStatus | None:
+    """The same, with the networks of all that have the same."""
+    if container is None or not container.network_infos:
+        return container
+    return replace(container, network_infos=_shared_networks(container.network_infos))
 
 
 def shared_status(
@@ -57,7 +54,7 @@ def shared_status(
         if before.executor_id == executor_id:
             executor_id = before.executor_id
     if container is not None and container is status.container_status:
-        container = replace(container, network_infos=_shared_networks(container.network_infos))
+        container = shared_container(container)
     if executor_id is not None and executor_id.value == info.task_id.value:
         executor_id = mesos.ExecutorID(info.task_id.value)  # as the executors of commands are named
     return replace(

@@ -193,7 +193,7 @@ def _say_of_link(found: _Found, message: link.FromAgent) -> None:
     match message:
         case link.StatusUpdated(status=status):
             _say_of_status(found, status)
-        case link.Register(info=info) | link.Reregister(info=info):
+        case link.Register(info=info) | link.Reregister(info=info) | link.Return(info=info):
             found.words.append(f"hostname={info.hostname}")
         case link.Pong(sequence=sequence):
             found.words.append(f"sequence={sequence}")

@@ -21,7 +21,7 @@ from tepui.resources.scalars import from_milli
 from tepui.sim.replay.files import Recorded
 from tepui.sim.replay.replay import Watcher
 from tepui.wire import master, mesos
-from tepui.wire.link import Reregister
+from tepui.wire.link import Reregister, Return
 from tepui.wire.pieces import made
 from tepui.wire.states import TERMINAL_STATES
 
@@ -170,7 +170,7 @@ class Ledger(Watcher):
             if isinstance(event, LinkClosed):
                 known = state.agent_by_link.get(event.link)
                 change = "disconnected"
-            elif isinstance(event, LinkReceived) and isinstance(event.message, Reregister):
+            elif isinstance(event, LinkReceived) and isinstance(event.message, Reregister | Return):
                 found = event.message.info.id
                 known = AgentId(found.value) if found is not None else None
                 change = "came back"

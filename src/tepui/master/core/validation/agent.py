@@ -6,6 +6,7 @@ tasks must never fail later. The texts are ours; the agent's operator finds them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite, isnan
 
 from tepui.base.errors import Refused
@@ -18,6 +19,7 @@ from tepui.master.core.validation.requested import overlap
 from tepui.resources import Resources
 from tepui.resources.ranges import Ranges
 from tepui.wire import link, mesos
+from tepui.wire.link_tasks import Alike, ReportedTask
 from tepui.wire.states import TERMINAL_STATES
 
 PORT_MAX = 65_535
@@ -25,7 +27,7 @@ PORT_MAX = 65_535
 _Type = mesos.Value.Type
 
 
-def register_error(message: link.Register | link.Reregister) -> str | None:
+def register_error(message: link.Register | link.Return) -> str | None:
     """What is wrong with an agent itself."""
     host, _, port = message.address.rpartition(":")
     if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) <= PORT_MAX):
@@ -40,7 +42,7 @@ def register_error(message: link.Register | link.Reregister) -> str | None:
     return None
 
 
-def reregister_error(state: State, message: link.Reregister) -> str | None:
+def reregister_error(state: State, message: link.Return) -> str | None:
     """What is wrong with an agent that says what it runs, or with that.
 
     Of what the master knows of it, it counts what the master says that it uses.
@@ -72,7 +74,7 @@ def has_nan(status: mesos.TaskStatus) -> bool:
 
 
 def _claims_error(
-    message: link.Reregister, framework_ids: frozenset[str], known: Agent | None
+    message: link.Return, framework_ids: frozenset[str], known: Agent | None
 ) -> str | None:
     """Everything belongs to a framework and is there once; together it fits into the agent."""
     parts: list[Resources] = []
@@ -89,18 +91,22 @@ def _claims_error(
         executors = known.executors_of(FrameworkId(framework_id)) if known else {}
         executor = executors.get(ExecutorId(executor_id))
         parts.append(said if executor is None else executor.resources)
+    error = _alike_error(message.alike, framework_ids)
+    if error is not None:
+        return error
+    said_by_number = [shared_allocation(one.resources)[1] for one in message.alike]
     task_ids: set[tuple[str, str]] = set()
     for task in message.tasks:
-        key = task.framework_id.value, task.task_id.value
+        if not 0 <= task.number < len(message.alike):
+            return f"task '{task.task_id}' is like number {task.number} of {len(message.alike)}"
+        key = message.alike[task.number].framework_id, task.task_id
         if _has_nan(task):
-            return f"{_name_of(task)} has a number that is none"
-        if key[0] not in framework_ids:
-            return f"{_name_of(task)}, which is not among the agent's frameworks"
+            return f"{_name_of(key)} has a number that is none"
         if key in task_ids:
-            return f"{_name_of(task)} twice"
+            return f"{_name_of(key)} twice"
         task_ids.add(key)
-        _, said, _ = shared_allocation(task.resources)
         if task.state not in TERMINAL_STATES:
+            said = said_by_number[task.number]
             parts.append(said if known is None else _held(known, key, said))
     if overlap(parts):
         return "two of its tasks or executors use the same port or item"
@@ -115,21 +121,31 @@ def _held(known: Agent, key: tuple[str, str], said: Resources) -> Resources:
     return said if task is None else task.held
 
 
-def _name_of(task: mesos.Task) -> str:
-    return f"task '{task.task_id.value}' of framework '{task.framework_id.value}'"
+def _alike_error(every: Sequence[Alike], framework_ids: frozenset[str]) -> str | None:
+    for one in every:
+        name = f"task '{one.name}' of framework '{one.framework_id}'"
+        if one.framework_id not in framework_ids:
+            return f"{name}, which is not among the agent's frameworks"
+        numbers = [limit.value for limit in one.limits.values()]
+        if (check := one.health_check) is not None:
+            numbers += [check.delay_seconds, check.interval_seconds]
+            numbers += [check.timeout_seconds, check.grace_period_seconds]
+        if any(map(isnan, numbers)):
+            return f"{name} has a number that is none"
+    return None
 
 
-def _has_nan(task: mesos.Task) -> bool:
+def _has_nan(task: ReportedTask) -> bool:
     for status in task.statuses:
-        if has_nan(status):
+        if status.timestamp is not None and isnan(status.timestamp):
             return True
-    if not task.limits and task.health_check is None:
-        return False
-    numbers = [limit.value for limit in task.limits.values()] if task.limits else []
-    if (check := task.health_check) is not None:
-        numbers += [check.delay_seconds, check.interval_seconds]
-        numbers += [check.timeout_seconds, check.grace_period_seconds]
-    return any(map(isnan, numbers))
+        if status.whole is not None and has_nan(status.whole):
+            return True
+    return False
+
+
+def _name_of(key: tuple[str, str]) -> str:
+    return f"task '{key[1]}' of framework '{key[0]}'"
 
 
 def _framework_error(state: State, info: mesos.FrameworkInfo) -> str | None:
