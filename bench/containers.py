@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bench import faults, processes
 from bench.calls import Offer
@@ -28,13 +29,16 @@ from bench.cluster import TERMINAL, Cluster, Waiting, cluster
 from bench.faults import fault
 from bench.processes import MB
 from bench.table import Row, measured, percentile, show
+from tests.agent.containers.host import digest_of
 from tests.agent.containers.images import made
 from tests.real import docker_engine
 
 CPUS, MEM = 0.01, 32.0  # of each container
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"
 TOOLS = ("sh", "sleep", "true", "echo")
+PLACES = ("proc", "sys", "dev", "etc", "mnt")  # of other file systems: every image has them
 BARE_S = 120.0  # all runs of bare crun are over by then
+CGROUPS = Path("/sys/fs/cgroup")
 LEFT_S = 10.0  # what ended containers have is cleared by then
 LOOK_S = 0.1
 
@@ -64,6 +68,9 @@ class Together(Struct, frozen=True):
     ended_s: float
     pss_bytes: int  # of master, agent, launcher and what runs in the containers
     launcher_bytes: int
+    before_bytes: int  # of agent and launcher (RSS)
+    after_bytes: int
+    left: int  # files and cgroups of containers that are gone
 
 
 class Measured(Struct, frozen=True):
@@ -122,6 +129,9 @@ def rows(options: Options) -> list[Row]:
         Row("together: all gone after", together.ended_s, "s"),
         Row("together: memory of all (PSS)", together.pss_bytes / MB, "MB"),
         Row("together: memory of the launcher (RSS)", together.launcher_bytes / MB, "MB"),
+        Row("agent and launcher before them (RSS)", together.before_bytes / MB, "MB"),
+        Row("agent and launcher after them (RSS)", together.after_bytes / MB, "MB"),
+        Row("left of all containers: files, cgroups", together.left, "", "0"),
     ]
 
 
@@ -135,7 +145,7 @@ def docker_rows(docker_s: list[float] | None) -> list[Row]:
 def image(directory: Path) -> Path:
     """An archive of an image with a few programs."""
     members = [
-        made.directory("bin"),
+        *(made.directory(name) for name in ("bin", *PLACES)),
         made.file("bin/busybox", Path(BUSYBOX).read_bytes(), mode=0o755),
         *(made.symlink(f"bin/{tool}", "busybox") for tool in TOOLS),
     ]
@@ -159,19 +169,38 @@ async def measure(directory: Path, archive: Path, options: Options) -> Measured:
                 seconds, offer = await run_one(scheduler, offer, f"one{number}")
                 running_s.append(seconds)
             cycles_s, offer = await run_cycles(scheduler, offer, options)
+            before_bytes = own_bytes(running)
             together = await run_together(scheduler, running, offer, options.together)
-        until_s = time.perf_counter() + LEFT_S
-        while left := what_is_left(directory / "agent"):
-            if time.perf_counter() > until_s:
-                fault(f"{len(left)} ended containers have left something: {left[0]}")
-                break
-            await asyncio.sleep(LOOK_S)
+        left = await what_stays(directory / "agent")
+        together = replace(
+            together, before_bytes=before_bytes, after_bytes=own_bytes(running), left=len(left)
+        )
     return Measured(running_s, cycles_s, together)
 
 
+def own_bytes(running: Cluster) -> int:
+    """The memory of agent and launcher."""
+    return sum(map(processes.rss_bytes, (running.agent, *running.launchers)))
+
+
+async def what_stays(work_dir: Path) -> list[Path]:
+    """What is left of the containers when they had time to be cleared."""
+    until_s = time.perf_counter() + LEFT_S
+    while left := what_is_left(work_dir):
+        if time.perf_counter() > until_s:
+            fault(f"{len(left)} ended containers have left something: {left[0]}")
+            break
+        await asyncio.sleep(LOOK_S)
+    return left
+
+
 def what_is_left(work_dir: Path) -> list[Path]:
-    """What containers have outside their sandboxes."""
-    return [*(work_dir / "containers").glob("*"), *(work_dir / "grounds").glob("*")]
+    """What containers have outside their sandboxes: files, and cgroups."""
+    runtime = work_dir / "runtime"
+    files = (work_dir / "containers", work_dir / "grounds", runtime / "bundles", runtime / "oci")
+    found = [path for place in files for path in place.glob("*")]
+    own = f"tepui/{digest_of(runtime)}/c-*"
+    return [*found, *CGROUPS.glob(f"*/{own}"), *CGROUPS.glob(own)]
 
 
 class Contained(Waiting):
@@ -257,7 +286,7 @@ async def run_together(
     for name in sorted(names):
         scheduler.kill(name, offer.agent_id.value)
     ended_s = await until_ended(scheduler, names, expected="TASK_KILLED")
-    return Together(at_s - started_s, ended_s - killed_s, pss_bytes, launcher_bytes)
+    return Together(at_s - started_s, ended_s - killed_s, pss_bytes, launcher_bytes, 0, 0, 0)
 
 
 async def until_ended(
@@ -289,7 +318,7 @@ def bare(directory: Path, count: int) -> list[float]:
 def unpack(directory: Path, layer: Path) -> None:
     """The root of the image as a directory."""
     (layer / "bin").mkdir(parents=True)
-    for name in ("proc", "dev", "sys"):
+    for name in PLACES:
         (layer / name).mkdir()
     shutil.copy2(BUSYBOX, layer / "bin" / "busybox")
     for tool in TOOLS:

@@ -11,10 +11,24 @@ from typing import Literal
 import pytest
 
 import bench.table
-from bench import agent, allocator, disk, faults, idle, launch, reconcile, state, suite, up, usage
+from bench import (
+    agent,
+    allocator,
+    containers,
+    disk,
+    faults,
+    idle,
+    launch,
+    reconcile,
+    state,
+    suite,
+    up,
+    usage,
+)
 from bench.calls import Calls, Events
 from bench.faults import Failed, fault, run, until
 from bench.table import Row, meets
+from tests.agent.containers.oci_host import needs_oci
 
 MODULES = sorted(path.stem for path in Path(bench.table.__file__).parent.glob("*.py"))
 
@@ -174,6 +188,13 @@ def test_reconciliation_is_measured() -> None:
 @pytest.mark.real
 def test_large_reads_are_measured() -> None:
     check(state.rows(state.Options(agents=4, tasks_per_agent=3, pollers=2, seconds=0.3)))
+
+
+@pytest.mark.real
+@needs_oci
+def test_containers_of_an_image_are_measured() -> None:
+    tiny = containers.Options(2, cycles=4, at_once=2, together=3, with_docker=False)
+    check(containers.rows(tiny))
 
 
 @pytest.mark.real

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tepui.agent.daemon.options import AgentOptions
+from tepui.agent.daemon.options import AgentOptions, settings_of
 from tepui.base.errors import Refused
 from tepui.cli import agent_flags, master_flags
 from tepui.cli.flags import Values, read_flags
@@ -132,6 +132,18 @@ def test_flags_that_scripts_give_a_mesos_agent_are_taken() -> None:
     assert options.executor_registration_timeout_ms == 120_000
     assert options.hostname == "here"
     assert options.default_role == "web"
+
+
+def test_a_default_container_is_what_executors_without_one_have() -> None:
+    text = (
+        '{"type": "MESOS", "volumes": [{"host_path": ".t", "container_path": "/t", "mode": "RW"}]}'
+    )
+    options = agent(f"--default_container_info={text}")
+    found = settings_of(options, "127.0.0.1", 5051, "here").default_container_info
+    assert found is not None
+    assert [one.container_path for one in found.volumes] == ["/t"]
+    with pytest.raises(Refused, match="flag --default_container_info: 'no'"):
+        agent("--default_container_info=no")
 
 
 def test_agent_on_loopback_is_named_by_its_address() -> None:

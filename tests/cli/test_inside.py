@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import signal
 import socket
-import struct
 import subprocess
-import termios
 import time
 from collections.abc import Iterator
-from fcntl import ioctl
 from pathlib import Path
 
 import click
@@ -21,6 +16,7 @@ import pytest
 
 from tepui.cli.exec import exit_code
 from tepui.cli.inside import ports_of
+from tests.cli.screen import Screen
 from tests.cli.up_process import TEPUI, UpProcess, finished, read_until
 
 DEADLINE_S = 60.0
@@ -37,51 +33,6 @@ def task(cluster: UpProcess) -> Iterator[str]:
     yield str(row["id"])
     run.terminate()
     finished(run)
-
-
-class Screen:
-    """The command line on a terminal of its own, as if somebody sat there."""
-
-    def __init__(
-        self, cluster: UpProcess, *arguments: str, rows: int = 31, columns: int = 97
-    ) -> None:
-        self.fd, slave = pty.openpty()
-        self.resize(rows, columns)
-        self.before = termios.tcgetattr(slave)
-        self._slave = slave
-        self.process = subprocess.Popen(
-            [*TEPUI, *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: ioctl(0, termios.TIOCSCTTY, 0),  # or nobody hears of resizes
-            env=os.environ | {"TEPUI_MASTER": cluster.master},
-        )
-
-    def resize(self, rows: int, columns: int) -> None:
-        ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("=4H", rows, columns, 0, 0))
-
-    def until(self, end: bytes) -> bytes:
-        got = b""
-        deadline = time.monotonic() + DEADLINE_S
-        while end not in got:
-            left = deadline - time.monotonic()
-            assert left > 0, got
-            if select.select([self.fd], [], [], left)[0]:
-                got += os.read(self.fd, 4096)
-        return got
-
-    def type(self, text: bytes) -> None:
-        os.write(self.fd, text)
-
-    def end(self) -> int:
-        """Its exit code; its terminal is as it was."""
-        code = self.process.wait(DEADLINE_S)
-        assert termios.tcgetattr(self._slave) == self.before
-        os.close(self.fd)
-        os.close(self._slave)
-        return code
 
 
 @pytest.mark.real
@@ -122,15 +73,16 @@ def test_exec_on_a_terminal_has_its_size_hears_resizes_and_interrupts(
         "trap 'stty size; echo resized' WINCH; trap 'echo interrupted; exit 42' INT;"
         " stty size; read line; echo got $line; while :; do sleep 0.05; done"
     )
-    screen = Screen(cluster, "task", "exec", "-it", task, "--", "sh", "-c", script)
-    assert screen.until(b"\r\n") == b"31 97\r\n"
-    screen.type(b"typed\r")
-    assert screen.until(b"got typed\r\n")
-    screen.resize(40, 120)
-    assert b"40 120" in screen.until(b"resized\r\n")
-    screen.type(b"\x03")
-    screen.until(b"interrupted\r\n")
-    assert screen.end() == 42
+    words = ("task", "exec", "-it", task, "--", "sh", "-c", script)
+    with Screen(cluster.master, *words) as screen:
+        assert screen.until(b"\r\n") == b"31 97\r\n"
+        screen.type(b"typed\r")
+        assert screen.until(b"got typed\r\n")
+        screen.resize(40, 120)
+        assert b"40 120" in screen.until(b"resized\r\n")
+        screen.type(b"\x03")
+        screen.until(b"interrupted\r\n")
+        assert screen.end() == 42
 
 
 @pytest.mark.real

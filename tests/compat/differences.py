@@ -12,7 +12,6 @@ from tests.compat.differing_agents import AGENTS
 from tests.compat.differing_operators import OPERATORS
 from tests.compat.differing_schedulers import SCHEDULERS
 from tests.compat.listing import (
-    IMAGES,
     MACHINE,
     PROVIDERS,
     QUOTA,
@@ -96,7 +95,12 @@ EVERYWHERE: tuple[Difference, ...] = (
         "the registry is no replicated log, and agents that were away are not shut down",
     ),
     Difference("*", (), ("metric system/*",), "the master does not measure its machine", MACHINE),
-    Difference("*", (), ("metric containerizer/*",), "containers are plain processes", IMAGES),
+    Difference(
+        "*",
+        (),
+        ("metric containerizer/mesos/provisioner/bind/*",),
+        "the root of a container is mounted for itself alone, and gone with it",
+    ),
     Difference("*", (), ("metric resource_provider_manager/*",), "there are none", PROVIDERS),
     Difference("*", (), ("metric slave/recovery_time_secs",), "the agent's start is not timed"),
     Difference(
@@ -133,6 +137,12 @@ def fitting(step: Step, path: str) -> Difference | None:
     return next((one for one in DIFFERENCES if one.fits(step, path)), None)
 
 
+def may_differ(step: Step) -> bool:
+    """Whether chance decides if the exchange is as recorded."""
+    return any(one.by_chance and one.is_of(step) for one in DIFFERENCES)
+
+
 def unused(found: Sequence[tuple[Step, str]]) -> list[Difference]:
-    """Entries that no difference found belongs to."""
-    return [one for one in DIFFERENCES if not any(one.fits(step, path) for step, path in found)]
+    """Entries that no difference found belongs to, though one should in every run."""
+    certain = [one for one in DIFFERENCES if not one.by_chance]
+    return [one for one in certain if not any(one.fits(step, path) for step, path in found)]

@@ -10,21 +10,28 @@ from tests.compat.recorded import Step
 
 
 class Difference(Struct, frozen=True):
-    """One place that differs; `feature`: the feature it waits for, otherwise it is meant to differ."""
+    """One place that differs; `feature`: the feature it waits for, otherwise it is meant to differ.
+
+    `by_chance`: in another run it may be as recorded, so that the exchanges of its `steps` count as
+    differing in any case.
+    """
 
     scenario: str
     steps: tuple[int, ...]
     paths: tuple[str, ...]
     reason: str
     feature: str | None = None
+    by_chance: bool = False
 
     def fits(self, step: Step, path: str) -> bool:
         """Whether this entry is about that place."""
-        return (
-            fnmatchcase(step.name, self.scenario)
-            and (not self.steps or step.step in self.steps)
-            and any(fnmatchcase(path, literal(pattern)) for pattern in self.paths)
+        return self.is_of(step) and any(
+            fnmatchcase(path, literal(pattern)) for pattern in self.paths
         )
+
+    def is_of(self, step: Step) -> bool:
+        """Whether this entry is about a place of that exchange."""
+        return fnmatchcase(step.name, self.scenario) and (not self.steps or step.step in self.steps)
 
 
 class Waiting(Struct, frozen=True):
@@ -51,9 +58,7 @@ def literal(pattern: str) -> str:
 
 
 # The features that are waited for.
-GROUPS = "task groups"
-NESTED = "nested and standalone containers"
-IMAGES = "images and Docker containers"
+FRAMEWORK_METRICS = "counters of single frameworks"
 QUOTA = "quota"
 RESERVATIONS = "reservations and volumes"
 MAINTENANCE = "maintenance"

@@ -59,6 +59,7 @@ UNORDERED = (
     "framework_ids",
     "file_infos",
     "roles",
+    "containers",
 )
 
 
@@ -159,7 +160,7 @@ def compare(recorded: Json, got: Json, names: Names, path: str) -> list[Problem]
         if path.endswith((".flags", ".metrics")):
             return _compare_objects(_by_name(recorded), _by_name(got), names, path)
         last = path.rpartition(".")[2].removesuffix("_full")
-        if last in UNORDERED or path.endswith("resources") or _are_weights(recorded):
+        if last in UNORDERED or path.endswith("resources") or _are_unordered(recorded):
             return _compare_sets(recorded, got, names, path)
         return _compare_lists(recorded, got, names, path)
     if isinstance(recorded, str) and isinstance(got, str):
@@ -194,11 +195,11 @@ def _compare_objects(
     return problems
 
 
-def _are_weights(recorded: list[Json]) -> bool:
-    """What /weights answers: a list without a name."""
-    return (
-        bool(recorded) and isinstance(recorded[0], dict) and set(recorded[0]) == {"role", "weight"}
-    )
+def _are_unordered(recorded: list[Json]) -> bool:
+    """What /weights, /containers and /monitor/statistics answer: lists without a name."""
+    if not recorded or not isinstance(recorded[0], dict):
+        return False
+    return set(recorded[0]) == {"role", "weight"} or "statistics" in recorded[0]
 
 
 def _by_name(named: list[Json]) -> dict[str, Json]:

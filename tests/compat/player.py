@@ -45,6 +45,9 @@ COMPLETED_S = 10.0  # for that
 LOOK_S = 0.05
 SILENCE_S = 0.3  # nothing comes within this time where nothing was recorded
 HEARTBEAT = '{"type":"HEARTBEAT"}'
+ENDED = "last chunk"  # how a stream ends that is over
+# Mesos died of these calls, which are right: nothing is refused.
+RIGHT = ("agent-remove-ended-standalone-container",)
 HEALTH_UPDATED = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED"
 IGNORED_HEADERS = ("date", "content-length")
 
@@ -176,6 +179,10 @@ class Player:
         for label in list(self.streams):
             self.cut(label)
 
+    def see_what_was_decided(self, label: str) -> None:
+        """Until now, by the master; what that leads to on this stream has come then."""
+        self._all_that_was_decided(self.streams[label])
+
     def cut(self, label: str) -> None:
         """Close the connection of a stream; no more is expected of it."""
         if arrivals := self.streams.pop(label, None):
@@ -249,7 +256,11 @@ class Player:
             self._survived(step, connection, request, got)
             return
         self._compare_head(step, recorded, got)
-        if "chunked" in dict(_lower(got.headers)).get("transfer-encoding", "") and (
+        is_stream = "chunked" in dict(_lower(got.headers)).get("transfer-encoding", "")
+        if is_stream and got.status != recorded.status:
+            connection.close()
+            return
+        if is_stream and (
             step.stream is not None or recorded.ended is not None or recorded.body is None
         ):
             stream_id = dict(_lower(got.headers)).get("mesos-stream-id", "")
@@ -270,8 +281,9 @@ class Player:
         text = connection.body(got, request.method).decode()
         connection.close()
         self._find(step, Problem("status", "(no answer)", f"{got.status} {text}"))
-        crashes = step.area == "B-crashes" and "GET_QUOTA" not in (request.body or "")
-        if crashes and (not 400 <= got.status < 600 or not text):
+        is_wrong = step.name not in RIGHT and "GET_QUOTA" not in (request.body or "")
+        refuses = step.area == "B-crashes" and is_wrong
+        if refuses and (not 400 <= got.status < 600 or not text):
             self._find(step, Problem("refusal", "an error with a text", f"{got.status} {text}"))
         connection = Connection(self._port(request))
         connection.send("GET", "/health", [], None)
@@ -287,6 +299,8 @@ class Player:
             return
         if recorded.body is not None:
             self._expect(step, arrivals, [json.dumps(one) for one in records(recorded.body)])
+            if recorded.ended == ENDED:
+                self._expect_end(step, arrivals, END)
         arrivals.stream.connection.close()
 
     def _compare_head(self, step: Step, recorded: Response, got: Response) -> None:
@@ -606,6 +620,8 @@ def kind_of(event: Json) -> str:
             return f"TASK_UPDATED {task}"
         case "RESCIND":
             return f"RESCIND {member(event, 'rescind', 'offer_id', 'value')}"
+        case "DATA":
+            return f"DATA {member(event, 'data', 'type')}"
     return kind
 
 

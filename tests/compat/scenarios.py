@@ -63,6 +63,9 @@ OPERATED = (
     "operator-deactivate-reactivate-drain-errors",
     "operator-valid-agent",
     "operator-agent-files",
+    "operator-agent-nested-containers",
+    "operator-agent-standalone-containers",
+    "operator-agent-attach-and-session",
     "master-get-with-tasks",
     "master-get-variants",
     "master-methods",
@@ -122,7 +125,7 @@ LANES = (
     ),
     Lane(
         "plain",
-        (PLAIN,),
+        ((*PLAIN, "--docker_registry=/nowhere"),),  # so that no image is looked for elsewhere
         (
             *_alone("A5", "raw-wire"),  # first: it shows all that the master knows
             *_alone(

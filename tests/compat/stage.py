@@ -37,7 +37,7 @@ from tests.compat.scenarios import PLAIN, RESOURCES, Chain, Lane
 from tests.real.cluster import Cluster, Daemon
 from tests.real.zookeeper import ZooKeeper
 
-WAIT_S = 20.0  # for what was done outside HTTP to show
+WAIT_S = 60.0  # for what was done outside HTTP to show, on a machine that has much else to do
 PUPPET = Path(__file__).with_name("puppet.py")
 
 
@@ -179,7 +179,13 @@ class Stage:
         def away(label: str) -> Callable[[], None]:
             return cut_until(label, lambda: self._away(player, first), f"{first} is disconnected")
 
+        def hear_both() -> None:
+            player.see_what_was_decided("stream1")
+            agent.send_signal(signal.SIGCONT)
+
         match name:
+            case "kill-right-after-launch":  # so soon that the agent hears of both at once
+                return {4: lambda: agent.send_signal(signal.SIGSTOP), 6: hear_both}
             case "framework-id-and-stream-id-errors":
                 return {
                     1: lambda: relabel("stream1", "s"),
@@ -209,7 +215,11 @@ class Stage:
                 return {5: lambda: self._second_agent(player), 6: self._end_second_agent}
             case "operator-agent-files" | "agent-files":
                 step = 2 if name == "agent-files" else 1
-                return {step: lambda: self._know_container(player, "c1")}
+                return {step: lambda: self._know_containers(player, c1="<UUID_1>", ex="<UUID_2>")}
+            case "operator-agent-nested-containers":
+                return {2: lambda: self._know_containers(player, ex="<UUID_1>")}
+            case "operator-agent-attach-and-session":
+                return {2: lambda: self._know_containers(player, g1="<UUID_1>", ex="<UUID_2>")}
             case "agent-get-with-tasks":
                 return {15: lambda: self._until(self._logs_as_usual, "the log level is back")}
             case "run-task-and-reserve-not-authorized":
@@ -257,13 +267,20 @@ class Stage:
         if dead:
             self.cluster.wait_for_agents(len(self.lane.agents))
 
-    def _know_container(self, player: Player, executor: str) -> None:
-        """<UUID_1> is the container of the executor."""
-        some = self.cluster.get("/containers", self.cluster.agents[0].address)
-        assert isinstance(some, list)
-        for one in some:
-            if one["executor_id"] == executor:
-                player.names.values["<UUID_1>"] = one["container_id"]
+    def _know_containers(self, player: Player, **names: str) -> None:
+        """These names are the containers of executors, and of the task `g1`."""
+        state: Json = self.cluster.get("/state", self.cluster.agents[0].address)  # type: ignore[assignment]  # JSON, as parsed
+        frameworks = member(state, "frameworks")
+        assert isinstance(frameworks, list)
+        for framework in frameworks:
+            executors = member(framework, "executors")
+            assert isinstance(executors, list)
+            for one in executors:
+                tasks = member(one, "tasks")
+                assert isinstance(tasks, list)
+                own = {str(member(task, "id")): _container_of(task) for task in tasks}
+                own[str(member(one, "id"))] = str(member(one, "container"))
+                player.names.values |= {names[key]: own[key] for key in own if key in names}
 
     def _kill_agent(self) -> None:
         """When what it got before is on its disk: that is before it answers."""
@@ -373,19 +390,42 @@ class Stage:
         An agent that was told to end has ended then.
         """
         for agent in self.cluster.agents:
+            if agent.running:
+                agent.process.send_signal(signal.SIGCONT)  # where a scenario did not get so far
             if not agent.wanted:
                 agent.process.wait(WAIT_S)
         for framework in _ids(self._get("/frameworks"), "frameworks"):
             self._teardown(framework)
+        for address, container_id in self._standalone():
+            self._kill_standalone(address, container_id)
         self._until(self._all_free, "everything is free again")
 
     def _teardown(self, framework: str) -> None:
-        connection = Connection(_port(self._leader()))
-        call = {"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework}}}
-        headers = [("Content-Type", "application/json"), ("Accept", "application/json")]
-        connection.send("POST", "/api/v1", headers, json.dumps(call).encode())
-        connection.head()
-        connection.close()
+        call: Json = {"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework}}}
+        _operate(self._leader(), call)
+
+    def _standalone(self) -> list[tuple[str, str]]:
+        """Which containers run that no executor is in, on which agent."""
+        found: list[tuple[str, str]] = []
+        for agent in self.cluster.agents:
+            if not agent.running:
+                continue
+            try:
+                some = self.cluster.get("/containers?show_standalone=true", agent.address)
+            except OSError:
+                continue  # it is ending
+            assert isinstance(some, list)
+            found += [
+                (agent.address, one["container_id"]) for one in some if "executor_id" not in one
+            ]
+        return found
+
+    def _kill_standalone(self, address: str, container_id: str) -> None:
+        call: Json = {
+            "type": "KILL_CONTAINER",
+            "kill_container": {"container_id": {"value": container_id}},
+        }
+        _operate(address, call)
 
     def _all_free(self) -> bool:
         for agent in self.cluster.agents:
@@ -395,7 +435,7 @@ class Stage:
                 continue  # it has ended
             if isinstance(state, dict) and state.get("frameworks"):
                 return False
-        return True
+        return not self._standalone()
 
     def _get(self, path: str) -> Json:
         answer: Json = self.cluster.get(path, self._leader())  # type: ignore[assignment]  # JSON, as parsed
@@ -445,6 +485,22 @@ class Puppet:
     def _wait_for_agent(self) -> None:
         """Before the executor subscribes again."""
         assert self._stage.restarted.wait(WAIT_S), "the agent was not restarted"
+
+
+def _operate(address: str, call: Json) -> None:
+    """Have an operator's call carried out."""
+    connection = Connection(_port(address))
+    headers = [("Content-Type", "application/json"), ("Accept", "application/json")]
+    connection.send("POST", "/api/v1", headers, json.dumps(call).encode())
+    connection.head()
+    connection.close()
+
+
+def _container_of(task: Json) -> str:
+    """The own id of the container that a task of an agent's state runs in."""
+    statuses = member(task, "statuses")
+    assert isinstance(statuses, list)
+    return str(member(statuses[-1], "container_status", "container_id", "value"))
 
 
 def _ids(answer: Json, key: str) -> set[str]:

@@ -5,20 +5,21 @@ Of the exchanges that were recorded (requests with their answers, and events rea
     area       as recorded  differ on purpose  wait for a later feature
     A1         376          4                  0
     A2         431          30                 0
-    A3         428          12                 2
+    A3         428          14                 0
     A4         281          10                 146
     A5         79           17                 2
     A6         56           0                  1
-    B          226          24                 142
-    B-crashes  1            0                  17
-    C          99           41                 87
+    B          270          36                 86
+    B-crashes  4            2                  12
+    C          111          66                 50
     D          20           10                 0
     E          136          1                  0
     F          73           6                  2
     G          35           7                  69
     H          228          5                  27
 
-A few of those that differ do so by the moment of an offer; in another run they may be as recorded.
+A few of those that differ do so by the moment of an offer; in another run they may be as recorded, and count all
+the same.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.differences import fitting, unused, waits
+from tests.compat.differences import fitting, may_differ, unused, waits
 from tests.compat.player import Finding
 from tests.compat.recorded import AREAS, Step, scenarios
 from tests.compat.scenarios import LANES, Chain, Lane
@@ -123,12 +124,14 @@ def test_at_least_as_many_exchanges_of_the_recordings_pass_as_stated(
     performance: Performance,
 ) -> None:
     stated = {line.split()[0]: line.split()[1:] for line in (__doc__ or "").splitlines() if line}
+    other: list[str] = []
     for area in AREAS:
         passes, differs, waits = _count(area, performance)
         told = [int(number) for number in stated[area]]
-        counted = f"{area}: {passes} {differs} {waits}"
-        assert passes >= told[0], counted
-        assert [passes + differs, waits] == [told[0] + told[1], told[2]], counted
+        is_same = [passes + differs, waits] == [told[0] + told[1], told[2]]
+        if passes < told[0] or not is_same:
+            other.append(f"    {area:<10} {passes:<12} {differs:<18} {waits}")
+    assert not other, "\n".join(("counted, to be written at the top of this file:", *other))
 
 
 def test_every_recorded_scenario_is_played_or_waits() -> None:
@@ -169,7 +172,8 @@ def _count(area: str, performance: Performance) -> tuple[int, int, int]:
         if waits(step):
             return "waits"
         key = (step.name, step.step)
-        return kinds.get(key, "passes" if key in played else "differs")
+        is_as_recorded = key in played and not may_differ(step)
+        return kinds.get(key, "passes" if is_as_recorded else "differs")
 
     told = [kind_of(step) for step in steps]
     return told.count("passes"), told.count("differs"), told.count("waits")

@@ -22,7 +22,9 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from tepui.agent.containers.specs.privileges import PrivilegeRules
 from tepui.agent.core.invariants import check as check_agent
+from tepui.agent.daemon.container_options import ContainerOptions
 from tepui.agent.daemon.main import AgentDaemon
 from tepui.agent.daemon.options import AgentOptions
 from tepui.base import loop as base_loop
@@ -139,6 +141,12 @@ class _Runtime(FakeRuntime):
         """Nothing runs."""
 
 
+@cache
+def _privileges() -> PrivilegeRules:
+    """Those of all agents: what they compile takes longer than all else that an agent does here."""
+    return PrivilegeRules(ContainerOptions().capabilities)
+
+
 class _InPlace(ThreadPoolExecutor):
     """It has done what it is given before it returns."""
 
@@ -176,7 +184,11 @@ class RunningAgent:
         images._executor = _InPlace(1)
         runtimes = bind(self._daemon.containers, runtime, place, images=images)
         self._daemon._parts = replace(
-            self._daemon._parts, launcher=runtime, runtimes=runtimes, docker=None
+            self._daemon._parts,
+            launcher=runtime,
+            runtimes=runtimes,
+            docker=None,
+            privileges=_privileges(),
         )
         self.ids: Ids = {b"@A": b"A", b"@F": b"F", b"@S": b"s", b"@O": b"ex"}
         loop.do(self._daemon.start())

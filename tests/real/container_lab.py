@@ -95,7 +95,7 @@ class Scheduler(watcher.Watcher):
         """The update that says that it runs; fails when it has ended before."""
         await self._until(task_id, (TaskState.TASK_RUNNING, *TERMINAL_STATES))
         found = [one for one in self.statuses[task_id] if one.state is TaskState.TASK_RUNNING]
-        assert found, self.statuses[task_id][-1]
+        assert found, (self.statuses[task_id][-1], self.statuses)  # why may be said by another
         return found[0]
 
     async def ended(self, task_id: str) -> mesos.TaskStatus:

@@ -29,7 +29,7 @@ IMAGE = "box:1"  # a busybox, made here
 CGROUPS = Path("/sys/fs/cgroup")
 BUSYBOX = Path("/bin/busybox")
 # Nobody routes these (RFC 2544): networks of the machine's own Engine have others.
-BRIDGE_ADDRESS = "198.18.77.1/24"
+BRIDGES = "198.18"  # another /24 for the Engine of each process: tests run in several
 NETWORKS = "198.19.0.0/16"
 
 
@@ -42,6 +42,7 @@ class DockerEngine:
     def __init__(self, directory: Path, *, has_networks: bool = False) -> None:
         self.directory = directory
         self.bridge = f"tpd{os.getpid()}" if has_networks else ""
+        self.subnet = f"{BRIDGES}.{os.getpid() % 256}"
         self.socket = str(directory / "docker.sock")
         self.cgroup = f"tepui-docker-{os.getpid()}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,7 +59,7 @@ class DockerEngine:
         config.write_text("{}")  # not the machine's own
         if self.bridge and not Path("/sys/class/net", self.bridge).exists():
             _ip("link", "add", self.bridge, "type", "bridge")
-            _ip("address", "add", BRIDGE_ADDRESS, "dev", self.bridge)
+            _ip("address", "add", f"{self.subnet}.1/24", "dev", self.bridge)
             _ip("link", "set", self.bridge, "up")
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(

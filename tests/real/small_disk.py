@@ -14,10 +14,11 @@ PIECE_BYTES = 64 * 1024
 
 
 @contextlib.contextmanager
-def small_disk(path: Path, size_mib: int) -> Iterator[Path]:
-    """It is mounted at `path` meanwhile; the test is skipped where that is not allowed."""
+def small_disk(path: Path, size_mib: int, files: int = 0) -> Iterator[Path]:
+    """It is mounted at `path` meanwhile, with room for so many files; skips where that is not allowed."""
     path.mkdir(parents=True)
-    command = ("mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tepui-test", str(path))
+    options = f"size={size_mib}m" + (f",nr_inodes={files}" if files else "")
+    command = ("mount", "-t", "tmpfs", "-o", options, "tepui-test", str(path))
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode != 0:
         pytest.skip(f"a file system can't be mounted: {found.stderr.strip()}")

@@ -31,6 +31,7 @@ Docker = mesos.ContainerInfo.DockerInfo
 Network = Docker.Network
 Reason = mesos.TaskStatus.Reason
 Health = mesos.HealthCheck
+ENDS_S = 30.0  # for a program that ends at once
 OWN = "own:1"  # it has an entrypoint, a command, and a variable
 CHANGES = ('ENTRYPOINT ["echo", "entry"]', 'CMD ["by", "default"]', 'ENV OWN="of the image"')
 WAIT = "until [ -e $MESOS_SANDBOX/go ]; do sleep 0.02; done"
@@ -126,7 +127,7 @@ def test_tasks_have_the_network_that_they_ask_for(lab: DockerLab) -> None:
         assert scheduler.output("user").split()[0] != own
         assert addresses(scheduler, "host") == ["127.0.0.1"]  # the agent's, as in Mesos
         [on_bridge], [on_users] = addresses(scheduler, "bridge"), addresses(scheduler, "user")
-        assert on_bridge.startswith("198.18.77.")
+        assert on_bridge.startswith(f"{lab.engine.subnet}.")
         assert on_users.startswith("198.19.")
         await asyncio.to_thread(
             lab.cluster.wait_until, lambda: answers(port) == "served\n", "it serves"
@@ -357,7 +358,9 @@ def test_killed_engine_comes_back_to_the_tasks_that_it_had(lab: DockerLab) -> No
         assert len(scheduler.statuses["stays"]) == len(scheduler.statuses["ends"]) == 2
         go(scheduler, "ends")
         await asyncio.to_thread(lab.engine.start)
-        assert (await scheduler.ended("ends")).state is TaskState.TASK_FAILED
+        end = await scheduler.ended("ends")
+        assert end.state is TaskState.TASK_FAILED
+        assert "exited with status 5" in (end.message or ""), end
         go(scheduler, "stays")
         assert (await scheduler.ended("stays")).state is TaskState.TASK_FINISHED
         assert await scheduler.said(lab.docker("after", "echo hello")) == "hello\n"
@@ -367,16 +370,25 @@ def test_killed_engine_comes_back_to_the_tasks_that_it_had(lab: DockerLab) -> No
 
 def test_agent_that_comes_back_awaits_the_engine_that_has_its_tasks(lab: DockerLab) -> None:
     async def story(scheduler: Scheduler) -> None:
-        await scheduler.running(lab.docker("stays", WAIT))
+        await scheduler.running(
+            lab.docker("stays", WAIT), lab.docker("ends", f"echo up; {WAIT}; exit 6")
+        )
+        await scheduler.wrote("ends", "up")
+        process = scheduler.process("ends")
         [agent] = lab.cluster.agents
         lab.engine.kill()
         agent.kill()
+        go(scheduler, "ends")
+        await asyncio.to_thread(process.wait, ENDS_S)
         agent.start()
         await asyncio.to_thread(
             lab.cluster.wait_until, lambda: "docker_awaited" in agent.log_end(), "it waits"
         )
         await asyncio.to_thread(lab.engine.start)
         await asyncio.to_thread(lab.cluster.wait_for_agents, 1)
+        end = await scheduler.ended("ends")
+        assert end.state is TaskState.TASK_FAILED
+        assert "exited with status 6" in (end.message or ""), end
         go(scheduler, "stays")
         assert (await scheduler.ended("stays")).state is TaskState.TASK_FINISHED
 

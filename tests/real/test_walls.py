@@ -11,7 +11,6 @@ import contextlib
 import os
 from pathlib import Path
 
-import psutil
 import pytest
 from msgspec.structs import replace
 
@@ -20,6 +19,7 @@ from tepui.wire.mesos import TaskState
 from tests.real.cluster import wait_gone
 from tests.real.container_images import MARK
 from tests.real.container_lab import Lab, Scheduler, container
+from tests.real.neighbour import Neighbour
 
 pytestmark = pytest.mark.real
 
@@ -43,24 +43,6 @@ async def errors_of(scheduler: Scheduler, lab: Lab, line: str, **parts: object) 
     info = container(**parts) if parts else None
     await scheduler.ran(lab.task("t", line, lab.images.plain, container=info))
     return scheduler.output("t", "stderr").splitlines()
-
-
-class Neighbour:
-    """A task that runs beside the one that is tried, and is well."""
-
-    def __init__(self, scheduler: Scheduler, lab: Lab) -> None:
-        self._scheduler = scheduler
-        self._lab = lab
-
-    async def __aenter__(self) -> psutil.Process:
-        line = "echo of the neighbour >file; exec sleep 1000"
-        await self._scheduler.running(self._lab.task("neighbour", line, self._lab.images.plain))
-        self._process = self._scheduler.process("neighbour")
-        return self._process
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._process.is_running()
-        assert (await self._scheduler.kill("neighbour")).state is TaskState.TASK_KILLED
 
 
 # What is taken without measure

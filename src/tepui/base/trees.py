@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 PULLED = ".tepui-removed-"  # what lies too deep is moved up under such names
 DEPTH_MAX = 100  # descriptors open at one time
@@ -15,8 +16,7 @@ def remove_tree(name: str, dir_fd: int | None = None) -> None:
     `name` itself may not be a link; of links within it the link is removed. `shutil.rmtree` of Python before
     3.13 goes down by recursion, which a deep directory overflows.
     """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    top = os.open(name, flags, dir_fd=dir_fd)
+    top = _opened(name, dir_fd)
     try:
         pulled = 0
         while True:
@@ -30,7 +30,6 @@ def remove_tree(name: str, dir_fd: int | None = None) -> None:
 
 def _empty(place: int, top: int, depth: int, pulled: int) -> int:
     """Nothing is left in the directory `place`; what was too deep is directly in `top`, to be removed next."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     for name in os.listdir(place):
         try:
             os.unlink(name, dir_fd=place)
@@ -40,13 +39,27 @@ def _empty(place: int, top: int, depth: int, pulled: int) -> int:
         if depth >= DEPTH_MAX:
             pulled = _pull_up(name, place, top, pulled)
             continue
-        inner = os.open(name, flags, dir_fd=place)
+        inner = _opened(name, place)
         try:
             pulled = _empty(inner, top, depth + 1, pulled)
         finally:
             os.close(inner)
         os.rmdir(name, dir_fd=place)
     return pulled
+
+
+def _opened(name: str, dir_fd: int | None) -> int:
+    """Return a descriptor of the directory, whose owner can empty it whatever its mode was. Raises OSError."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    if os.geteuid() == 0:  # no mode keeps root from anything
+        return os.open(name, flags | os.O_RDONLY, dir_fd=dir_fd)
+    path_fd = os.open(name, flags | os.O_PATH, dir_fd=dir_fd)
+    try:
+        if os.fstat(path_fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(f"/proc/self/fd/{path_fd}", stat.S_IRWXU)
+        return os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(path_fd)
 
 
 def _pull_up(name: str, place: int, top: int, pulled: int) -> int:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from tepui.agent.containers.isolation.capabilities import allowed_by
 from tepui.agent.containers.isolation.devices import allowed_devices
+from tepui.agent.containers.isolation.user_ranges import DEFAULT, range_of
 from tepui.agent.containers.spec import Device
 from tepui.agent.containers.specs.kinds import Kind as RuntimeKind
 from tepui.agent.containers.specs.kinds import kinds_of
@@ -19,9 +18,11 @@ from tepui.agent.daemon.container_options import PLUGIN_DIRECTORIES, ContainerOp
 from tepui.base.errors import Refused
 from tepui.cli.flags import Flag, Group, Kind, Values
 from tepui.wire import json, mesos
+from tepui.wire.errors import Malformed
 from tepui.wire.message import ProtoMessage
 
 T = TypeVar("T", bound=ProtoMessage)
+USER_ISOLATION = "namespaces/user"  # beside Mesos's namespaces/pid and namespaces/ipc
 
 CONTAINERS = Group(
     "Containers",
@@ -42,7 +43,7 @@ CONTAINERS = Group(
             "default_container_info",
             Kind.TEXT,
             None,
-            "ContainerInfo, in JSON, of tasks that have none.",
+            "ContainerInfo, in JSON, of executors and of tasks without one that have none.",
         ),
         Flag(
             "pids_limit",
@@ -129,6 +130,12 @@ CONTAINERS = Group(
             None,
             "CapabilityInfo, in JSON: no task gets any other.",
         ),
+        Flag(
+            "user_namespace_ids",
+            Kind.TEXT,
+            DEFAULT,
+            "With namespaces/user in --isolation: the host's ids that users of containers have.",
+        ),
         Flag("seccomp_config_dir", Kind.PATH, None, "Directory of seccomp profiles."),
         Flag("seccomp_profile_name", Kind.TEXT, None, "The profile of tasks that name none."),
     ),
@@ -161,6 +168,7 @@ def container_options(values: Values) -> ContainerOptions:
         capabilities=allowed_by(
             values.text("effective_capabilities"), values.text("bounding_capabilities")
         ),
+        user_ids=_user_ids(values),
         seccomp_directory=values.text("seccomp_config_dir"),
         seccomp_profile=values.text("seccomp_profile_name"),
     )
@@ -172,6 +180,12 @@ def _kinds(values: Values) -> tuple[RuntimeKind, ...]:
         return kinds_of(given)
     except ValueError as error:
         raise Refused(f"flag --containerizers: '{given}': {error}") from None
+
+
+def _user_ids(values: Values) -> tuple[int, int] | None:
+    found = range_of(values.required("user_namespace_ids"))
+    kinds = (values.text("isolation") or "").split(",")
+    return found if USER_ISOLATION in (one.strip() for one in kinds) else None
 
 
 def _numbers(values: Values, name: str) -> tuple[int, ...] | None:
@@ -206,7 +220,7 @@ def _message(values: Values, name: str, kind: type[T]) -> T | None:
         return None
     try:
         return json.decode(kind, given.encode())
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (Malformed, UnicodeEncodeError) as error:
         raise Refused(f"flag --{name}: '{given}': {error}") from None
 
 

@@ -15,12 +15,12 @@ from collections.abc import AsyncIterator, Iterator
 import click
 
 from tepui.cli.inside import Inside
-from tepui.sdk import CallRefused, Disconnected, SdkError
+from tepui.sdk import CallRefused, Disconnected, SdkError, Unreachable
 from tepui.sdk.reach import ContainerClient, stdin_message, window_message
 from tepui.wire import mesos
 from tepui.wire.agent import ProcessIO
 
-READ_BYTES = 64 * 1024
+READ_BYTES = 256 * 1024
 QUEUE_MAX = 16  # pieces that were read here and not yet sent
 SIGNAL_BASE = 128  # as shells have it
 INPUT_END_S = 2.0
@@ -38,11 +38,19 @@ async def execute(
     async with ContainerClient(inside.address) as agent:
         try:
             async with agent.session(session, info, asked) as output:
-                await _converse(agent, session, output, types=interactive, terminal=terminal)
+                # Asked now: nothing is kept of a session whose task has ended.
+                ending = asyncio.create_task(agent.wait(session))
+                try:
+                    await _converse(agent, session, output, types=interactive, terminal=terminal)
+                    code = exit_code(await ending)
+                finally:
+                    ending.cancel()
+                    await asyncio.gather(ending, return_exceptions=True)
         except CallRefused as refused:
             click.echo(f"tepui: {refused.text}", err=True)
             return EXIT_NOT_STARTED
-        code = exit_code(await agent.wait(session))
+        except (Disconnected, Unreachable):
+            raise _lost(inside) from None
         with contextlib.suppress(SdkError):
             await agent.remove(session)
         return code
@@ -59,7 +67,15 @@ async def attach(inside: Inside, *, interactive: bool) -> int:
                 )
         except CallRefused as refused:
             raise click.ClickException(refused.text) from None
+        except (Disconnected, Unreachable):
+            raise _lost(inside) from None
     return 0
+
+
+def _lost(inside: Inside) -> click.ClickException:
+    return click.ClickException(
+        f"the agent at {inside.address} does not answer any more: how it ends is not known"
+    )
 
 
 def exit_code(status: int | None) -> int:
@@ -85,15 +101,15 @@ async def _converse(
     messages: asyncio.Queue[ProcessIO | None] = asyncio.Queue(QUEUE_MAX)
     detached = asyncio.Event()
     with raw_terminal() if is_raw else contextlib.nullcontext():
-        jobs: list[asyncio.Task[None]] = []
         if terminal and os.isatty(0):
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGWINCH, _resized, messages)
             _resized(messages)
         if types:
             _read_stdin(messages, detached, is_raw=is_raw, can_detach=can_detach)
-        if types or terminal:
-            jobs.append(asyncio.create_task(_send(agent, target, messages)))
+        elif not terminal:
+            messages.put_nowait(stdin_message(b""))  # whoever reads finds the end at once
+        sending = asyncio.create_task(_send(agent, target, messages))
         showing = asyncio.create_task(_show(output))
         leaving = asyncio.create_task(detached.wait())
         try:
@@ -101,9 +117,9 @@ async def _converse(
             if showing.done():
                 showing.result()
         finally:
-            for job in (*jobs, showing, leaving):
+            for job in (sending, showing, leaving):
                 job.cancel()
-            await asyncio.gather(*jobs, showing, leaving, return_exceptions=True)
+            await asyncio.gather(sending, showing, leaving, return_exceptions=True)
 
 
 async def _show(output: AsyncIterator[ProcessIO]) -> None:

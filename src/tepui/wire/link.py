@@ -9,7 +9,7 @@ does not know; and messages, which are sent only to who speaks their protocol. A
 
     1   what is not named below
     2   Registered.epoch, Condition
-    3   Return
+    3   Return, RunTasks.launches_executor
 
 Order and loss: a connection delivers in order or breaks. What was sent on a broken connection
 may or may not have arrived. An agent that connects again first says all it has (`Return`), and
@@ -173,6 +173,9 @@ class RunTasks(LinkMessage, frozen=True):
     tasks: tuple[mesos.TaskInfo, ...]
     group: bool
     role: str  # the role that the resources are allocated to
+    # Whether the master counts the executor from this message on; if not, one that is gone has not
+    # been told yet, and none is begun. None: the master does not say.
+    launches_executor: bool | None = None
 
 
 class KillTask(LinkMessage, frozen=True):

@@ -76,6 +76,10 @@ class FakeRuntime:
         os.close(program_fd)
         return master_fd
 
+    async def resize(self, container_id: str, rows: int, columns: int) -> None:
+        """Nobody is there to see it."""
+        os.close(await self.terminal(container_id))
+
     async def signal(self, container_id: str, signum: int) -> None:
         """Send a signal; SIGTERM and SIGKILL end a container, others are only noted."""
         self._known(container_id)

@@ -13,6 +13,7 @@ from pathlib import Path
 from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.spec import ContainerSpec, Exited, Rlimit, Started
 from tepui.agent.containers.starting import LauncherConfig
+from tepui.agent.launcher.rooms import PLACES
 from tepui.agent.launcher.tree import MARK
 
 DEADLINE_S = 30.0
@@ -168,6 +169,8 @@ def traces_of(one: Host) -> list[str]:
     for name in ("bundles", "oci"):
         place = one.runtime_directory / name
         found += [str(path) for path in (place.iterdir() if place.exists() else ())]
+    in_memory = (Path(place) / f"tepui-{digest_of(one.runtime_directory)}" for place in PLACES)
+    found += [str(path) for path in in_memory if path.exists()]
     return found
 
 

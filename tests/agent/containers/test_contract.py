@@ -16,7 +16,7 @@ from tepui.agent.containers.runtime import Runtime
 from tepui.agent.containers.spec import ContainerSpec, Exited
 from tepui.base.errors import HostError
 from tests.agent.containers.fake import FakeRuntime, Machine
-from tests.agent.containers.host import Exits, Host, host
+from tests.agent.containers.host import Exits, Host, host, line_from
 from tests.agent.containers.oci_host import OciHost, needs_oci, oci_host
 
 
@@ -38,6 +38,8 @@ class World(Protocol):
     def finish_now(self, container_id: str, code: int) -> None: ...
 
     async def settle(self, container_id: str) -> None: ...
+
+    async def heeds_signals(self, container_id: str) -> None: ...
 
 
 class FakeWorld:
@@ -72,6 +74,9 @@ class FakeWorld:
 
     async def settle(self, container_id: str) -> None:
         """Nothing is on its way in a fake."""
+
+    async def heeds_signals(self, container_id: str) -> None:
+        """A program that is none heeds them from the start."""
 
 
 class RealWorld:
@@ -111,6 +116,9 @@ class RealWorld:
         while not record.exists():  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(0.001)
 
+    async def heeds_signals(self, container_id: str) -> None:
+        """A process that handles no signal is ended by it from the start."""
+
     def close(self) -> None:
         for fd in self.fifos.values():
             os.close(fd)
@@ -146,9 +154,14 @@ class OciWorld(RealWorld):
     def spec(self, container_id: str, parent: str | None = None) -> ContainerSpec:
         if container_id not in self.fifos:
             self.fifos[container_id] = self.host.fifo(container_id, "go")
+            self.fifos[f"{container_id} ready"] = self.host.fifo(container_id, "ready")
         # The first process of a pid namespace gets only the signals that it handles.
-        script = "trap 'exit 9' TERM; read code <go; exit $code"
+        script = "trap 'exit 9' TERM; echo >ready; read code <go; exit $code"
         return self.oci_host.contained(container_id, "/bin/sh", "-c", script, parent=parent)
+
+    async def heeds_signals(self, container_id: str) -> None:
+        """The program of a launched container has got as far as to handle them."""
+        await line_from(self.fifos[f"{container_id} ready"])
 
 
 @asynccontextmanager
@@ -205,6 +218,7 @@ def test_signal_reaches_a_running_container(make: MakeWorld, tmp_path: Path) -> 
     async def run() -> None:
         async with make(tmp_path) as world:
             await world.runtime.launch(world.spec("a"))
+            await world.heeds_signals("a")
             await world.runtime.signal("a", signal.SIGTERM)
             assert (await world.exits.of("a")).wait_status == world.terminated
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tepui.agent.containers.spec import NO_LIMIT
-from tests.agent.containers.host import Host, host, line_from
+from tests.agent.containers.host import Host, digest_of, host, line_from
 
 pytestmark = pytest.mark.real
 MIB = 1 << 20
@@ -44,7 +44,7 @@ def test_container_that_names_no_limit_of_processes_has_one(tmp_path: Path) -> N
             if not Path("/sys/fs/cgroup/pids").is_dir():
                 pytest.skip("its cgroup is looked for in the hierarchy of cgroup v1")
             await one.shell("a", "sleep 600")
-            (place,) = Path("/sys/fs/cgroup/pids/tepui").glob("*/c-a")
+            place = Path("/sys/fs/cgroup/pids/tepui", digest_of(one.runtime_directory), "c-a")
             pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
             assert (place / "pids.max").read_text() == f"{min(16_384, pid_max // 2)}\n"
 

@@ -14,7 +14,7 @@ from tepui.agent.containers.oci.bundle import (
     SECCOMP_ANNOTATION,
     config_of,
     notes_on,
-    prepared_mounts,
+    prepared_volumes,
     process_inside,
     runtime_name,
 )
@@ -83,7 +83,10 @@ def test_configuration_is_as_it_was(name: str, isolation: Isolation) -> None:
 
 
 def test_mounts_of_the_bundle_are_numbered_in_their_order() -> None:
-    assert [one.destination for one in prepared_mounts(IMAGE)] == ["/image", "/shared"]
+    layers, shared = prepared_volumes(IMAGE)
+    assert layers.layers
+    assert shared.source == "/srv"
+    assert not shared.is_mapped
     mounts = mounts_of(IMAGE)
     assert mounts["/image"].source == f"{BUNDLE}/volumes/0"
     assert mounts["/shared"].source == f"{BUNDLE}/volumes/1"
@@ -193,6 +196,9 @@ def test_faster_runtime_is_taken_and_what_is_missing_is_said_in_one_sentence(
     assert find(tools(tmp_path / "none"))[1] == (
         "containers with an image need an OCI runtime: crun or runc"
     )
-    assert find(both, uid=7)[1] == "containers with an image need root: this agent runs as uid 7"
+    assert find(both, uid=7)[0] == OciProgram(
+        os.path.join(both, "crun"), True, (CGROUPS,), is_rootless=True
+    )
+    assert find(old, uid=7)[1] == "without root (this agent runs as uid 7) containers need crun"
     filesystems.write_text("\text4\n")
     assert find(both)[1].startswith("containers with an image need overlayfs")

@@ -264,7 +264,7 @@ def test_signal_reaches_the_whole_tree(tmp_path: Path, cgroups: bool) -> None:
             child = (
                 "trap 'echo child >>log; exit' TERM; echo up >report; while :; do sleep 0.01; done"
             )
-            script = f"setsid sh -c \"{child}\" & trap 'wait; exit 9' TERM; wait"
+            script = f"trap 'wait; exit 9' TERM; setsid sh -c \"{child}\" & wait"
             await one.shell("a", script)
             await line_from(report)
             await one.runtime.signal("a", signal.SIGTERM)
@@ -610,8 +610,8 @@ def test_a_launcher_of_an_older_version_is_not_asked_for_what_it_does_not_know(
     async def play() -> None:
         async with host(tmp_path) as one:
             await one.shell("busy", "exec sleep 60")
-            monkeypatch.setattr(process, "REVISION", frames.REVISION + 1)
-            with pytest.raises(HostError, match="of an older version, which runs processes only"):
+            monkeypatch.setattr(process, "CONTAINERS_REVISION", frames.REVISION + 1)
+            with pytest.raises(HostError, match="of an older version, which does not know of that"):
                 await one.runtime.launch(replace(one.spec("group"), program="", argv=()))
             assert (await one.ran(one.spec("plain", "true"))).wait_status == 0
 

@@ -148,6 +148,14 @@ def test_the_end_of_the_process_is_the_end_of_the_task(
     assert came[-1].reason is None
 
 
+def test_what_else_is_known_of_an_end_is_told_with_it() -> None:
+    agent = Agent()
+    container = agent.run(task_info())
+    agent.put(events.ContainerExited(container, signal.SIGKILL, text="the launcher was killed"))
+    end = agent.acknowledge_all(agent.advance(10_000))[-1]
+    assert end.message == "Command terminated with signal Killed; the launcher was killed"
+
+
 def test_core_dumps_are_told() -> None:
     assert describe_status(signal.SIGABRT | 0x80) == "terminated with signal Aborted (core dumped)"
 

@@ -29,6 +29,7 @@ from tests.agent.core.cluster import (
     task_info,
     without_notes,
 )
+from tests.agent.core.groups import group_of
 
 GB = 1 << 30
 FULL = events.DiskMeasured(100 * GB, FREE_BYTES_MIN - (1 << 20))
@@ -113,6 +114,17 @@ def test_the_master_hears_that_the_executor_of_a_lost_task_is_not_there() -> Non
     agent.put(FULL)
     done = agent.hear(run_tasks(task_info(executor_info=executor_info())))
     assert link.ExecutorExited("F", "ex", -1, built_in=False) in messages(done)
+
+
+def test_the_master_hears_it_too_of_an_executor_whose_last_updates_are_not_acknowledged() -> None:
+    agent = Agent()
+    agent.hear(group_of("t1"))
+    pod = agent.container("pod")
+    agent.put(events.SandboxPrepared(pod))
+    agent.put(events.LaunchFailed(pod, "no"))
+    agent.put(FULL)
+    done = agent.hear(group_of("t2"))
+    assert link.ExecutorExited("F", "pod", -1, built_in=False) in messages(done)
 
 
 def test_tasks_that_run_go_on_when_the_disk_is_full() -> None:

@@ -91,6 +91,21 @@ def test_pod_with_too_much_on_disk_fails_all_of_its_tasks() -> None:
     assert pods.is_over()
 
 
+def test_tasks_of_a_pod_with_too_much_on_disk_are_gone_before_it_and_fail_for_it() -> None:
+    pods = Pods()
+    pods.run(with_disk(task_info("a")), "b")
+    pod = pods.container("pod")
+    pods.put(events.DiskExceeded(pod, TEXT))
+    pods.exit("a", signal.SIGKILL)
+    pods.exit("b", signal.SIGKILL)
+    pods.put(events.ContainerExited(pod, signal.SIGKILL))
+    ends = [pods.last(name) for name in "ab"]
+    assert {one.reason for one in ends} == {Reason.REASON_CONTAINER_LIMITATION_DISK}
+    assert {one.state for one in ends} == {mesos.TaskState.TASK_FAILED}
+    assert {one.message for one in ends} == {TEXT}
+    assert pods.is_over()
+
+
 def test_wait_says_that_the_container_held_too_much() -> None:
     agent = Agent()
     name = mesos.ContainerID(value="s1")

@@ -18,6 +18,7 @@ from tepui.agent.core.actions import (
     LaunchContainer,
     LaunchSession,
     PrepareSandbox,
+    ProvisionContainer,
     RemoveSandbox,
     SignalContainer,
 )
@@ -161,6 +162,41 @@ def test_nested_container_has_a_sandbox_in_its_parents_and_shares_its_limits(
     assert answers(operator.launch(f"{parent}.n1")) == [(202, "")], "until it is removed"
 
 
+def test_container_with_nothing_to_run_ends_at_once_and_says_why(operator: Operator) -> None:
+    parent = operator.agent.run(task_info())
+    name = f"{parent}.n1"
+    part = agent.Call.LaunchNestedContainer(container_id=container_id(name))
+    kind = Type.LAUNCH_NESTED_CONTAINER
+    only(operator.call(agent.Call(type=kind, launch_nested_container=part)), PrepareSandbox)
+    request = operator.requests
+    waiting = operator.wait(name)
+    assert waiting == []
+    done = operator.agent.put(events.SandboxPrepared(name))
+    assert AnswerContainer(request, 200, "") in done
+    assert not [one for one in done if isinstance(one, LaunchContainer)]
+    (told,) = [one.response for one in done if isinstance(one, AnswerContainer) and one.response]
+    assert told.wait_container is not None
+    assert told.wait_container.exit_status == 1 << 8
+    assert told.wait_container.message == "the command names nothing to run"
+    assert told.wait_container.state is mesos.TaskState.TASK_FAILED
+    assert only(operator.wait(name), AnswerContainer).response == told
+    assert answers(operator.remove(name)) == [(200, "")]
+
+
+def test_container_without_command_runs_what_its_image_says(operator: Operator) -> None:
+    image = mesos.Image(
+        type=mesos.Image.Type.DOCKER, docker=mesos.Image.Docker(name="registry.test/app")
+    )
+    info = mesos.ContainerInfo(
+        type=mesos.ContainerInfo.Type.MESOS, mesos=mesos.ContainerInfo.MesosInfo(image=image)
+    )
+    part = agent.Call.LaunchContainer(container_id=container_id("s1"), container=info)
+    operator.call(agent.Call(type=Type.LAUNCH_CONTAINER, launch_container=part))
+    only(operator.agent.put(events.SandboxPrepared("s1")), ProvisionContainer)
+    launch = only(operator.agent.put(events.ContainerProvisioned("s1")), LaunchContainer)
+    assert launch.command == mesos.CommandInfo(shell=False)
+
+
 def test_container_goes_into_one_that_runs_only(operator: Operator) -> None:
     assert answers(operator.launch("nope.x")) == [(400, "Parent container nope does not exist")]
     operator.launch("s1")
@@ -286,18 +322,6 @@ def test_too_many_containers_push_out_the_one_that_exited_first(
     ("name", "resources", "further", "text"),
     [
         ("s", "cpus(web):1", {}, "'launch_container.resources' must be unreserved"),
-        (
-            "s",
-            "",
-            {
-                "container": mesos.ContainerInfo(
-                    type=mesos.ContainerInfo.Type.MESOS,
-                    linux_info=mesos.LinuxInfo(share_cgroups=True),
-                )
-            },
-            "'launch_container' is invalid: containers without a parent cannot set"
-            " 'share_cgroups' to 'true'",
-        ),
         (
             "a.b.c",
             "cpus:1",

@@ -7,7 +7,7 @@ import signal
 import pytest
 from msgspec import structs
 
-from tepui.agent.core import events
+from tepui.agent.core import events, saved
 from tepui.agent.core.actions import (
     Action,
     AdoptContainer,
@@ -23,6 +23,7 @@ from tepui.agent.core.actions import (
 from tepui.agent.core.recovery import Found, Leftovers
 from tepui.agent.core.saved import SavedExecutor, SavedTask
 from tepui.agent.core.state import Phase
+from tepui.agent.core.step import step
 from tepui.wire import link, mesos
 from tests.agent.core.cluster import PING_TIMEOUT_MS, Agent, duration, only, task_info
 from tests.agent.core.groups import (
@@ -379,6 +380,77 @@ def test_a_task_whose_end_was_saved_and_whose_container_was_not_is_over() -> Non
     survivor.restart()
     assert survivor.told("a")[-1] == "TASK_FINISHED"
     assert survivor.phase("b") is Phase.RUNNING
+
+
+def test_the_end_of_a_task_is_saved_before_it_is_said_to_be_over() -> None:
+    """A store may die after any of the records."""
+    survivor = running("a", "b")
+    agent = survivor.agent
+    name = survivor.container("a")
+    changed = saved.task_changed  # by something else in the same batch
+    changed(agent.state, agent.state.frameworks["F"], survivor.task("a"))
+    effects = step(agent.state, [events.ContainerExited(name, 0)], agent.now_ms)
+    keys = [record.key for record in effects.save if isinstance(record, saved.Save)]
+    assert keys.index("updates/F/a/2") < keys.index("tasks/F/a")
+
+
+@pytest.mark.parametrize("container", [None, IMAGE])
+def test_a_kill_of_a_group_that_was_saved_in_part_is_one_of_the_whole_group(
+    container: mesos.ContainerInfo | None,
+) -> None:
+    """None of the group runs, then: the others must not run without the one that was killed."""
+    survivor = Survivor()
+    tasks = [structs.replace(task_info(name), container=container) for name in ("a", "b")]
+    survivor.hear(group_of(*tasks))
+    while survivor.phase("b") is None:
+        assert survivor.work()
+    if container is not None:
+        survivor.put(events.SandboxPrepared(survivor.container("b")))
+        assert survivor.phase("b") is Phase.PROVISIONING
+    before = survivor.agent.disk["tasks/F/b"]
+    survivor.agent.hear(link.KillTask("F", "a", None))
+    survivor.agent.disk["tasks/F/b"] = before
+    survivor.agent.disk.pop("updates/F/b/0", None)
+    survivor.restart()
+    survivor.settle()
+    assert launched(survivor.done)[1:] == []
+    assert (survivor.told("a"), survivor.told("b")) == (["TASK_KILLED"], ["TASK_KILLED"])
+    assert survivor.is_over()
+
+
+def test_a_task_whose_kill_was_not_saved_is_killed_when_the_failure_that_led_to_it_was() -> None:
+    survivor = running("a", "b")
+    name = survivor.container("a")
+    before = survivor.agent.disk["tasks/F/b"]
+    survivor.agent.put(events.ContainerExited(name, 1 << 8))
+    survivor.agent.disk["tasks/F/b"] = before
+    for key in [key for key in survivor.agent.disk if key.startswith("updates/F/b/")][2:]:
+        del survivor.agent.disk[key]
+    del survivor.running[name]
+    assert signalled(survivor.restart()) == [survivor.container("b")]
+    survivor.settle()
+    assert survivor.told("b")[-1] == "TASK_KILLED"
+    assert survivor.is_over()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_task_whose_end_cannot_be_read_ends_again(*, is_known: bool) -> None:
+    survivor = running("a", "b")
+    name = survivor.container("a")
+    survivor.agent.put(events.ContainerExited(name, 0))
+    del survivor.agent.disk["updates/F/a/2"]
+    del survivor.running[name]
+    if is_known:
+        survivor.exited[name] = events.ContainerExited(name, 0)
+    survivor.restart()
+    survivor.settle()
+    end = survivor.last("a")
+    if is_known:
+        assert (end.state, end.message) == (State.TASK_FINISHED, "Command exited with status 0")
+        assert survivor.phase("b") is Phase.RUNNING
+    else:
+        assert (end.state, end.message) == (State.TASK_FAILED, UNKNOWN)
+        assert survivor.told("b")[-1] == "TASK_KILLED"
 
 
 def test_a_pod_that_lost_its_tasks_is_destroyed() -> None:

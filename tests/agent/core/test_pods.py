@@ -658,6 +658,30 @@ def test_a_group_for_a_pod_that_ends_is_lost() -> None:
     assert pods.told("c") == ["TASK_LOST"]
 
 
+def test_a_master_counts_no_executor_for_a_group_that_a_pod_does_not_take_as_it_is_over() -> None:
+    """It had heard of the pod's end when it sent the group; what the pod had is not acknowledged."""
+    agent = Agent()
+    agent.hear(group_of("a"))
+    pod = agent.container("pod")
+    agent.put(events.SandboxPrepared(pod))
+    agent.put(events.LaunchFailed(pod, "no"))
+    done = agent.hear(group_of("b", "c"))
+    assert messages(done)[0] == link.ExecutorExited("F", "pod", -1, built_in=False)
+    assert [one.state.name for one in statuses(done)] == ["TASK_LOST", "TASK_LOST"]
+
+
+def test_no_pod_is_begun_for_a_group_that_joins_one_whose_end_the_master_has_not_heard_of() -> None:
+    """It would be a pod that the master does not count: the end of the first frees the second."""
+    pods = Pods()
+    group = group_of("b", "c")
+    done = pods.hear(structs.replace(group, launches_executor=False))
+    assert [one.state.name for one in statuses(done)] == ["TASK_LOST", "TASK_LOST"]
+    assert len(messages(done)) == 2, "no executor has exited once more"
+    assert not pods.agent.state.containers
+    pods.run("d")
+    assert pods.told("d") == RUNS
+
+
 def test_a_pod_may_come_again_under_the_same_id() -> None:
     pods = Pods()
     pods.run("a")
@@ -908,6 +932,25 @@ def test_the_operator_sees_nested_containers_when_asked() -> None:
         assert len(found) == count
         parents = [one.container_id.parent for one in found[1:]]
         assert parents == [mesos.ContainerID(value=pods.container("pod"))] * (count - 1)
+
+
+def test_what_a_task_in_a_pod_asked_for_is_shown_beside_what_it_uses() -> None:
+    pods = Pods()
+    pods.run("a")
+    name = pods.container("a")
+    used = mesos.ResourceStatistics(timestamp=1.0, mem_rss_bytes=MIB)
+    kind = agent_api.Call.Type.GET_CONTAINERS
+    asked = events.OperatorCalled(1, kind, {name: used}, {}, show_nested=True)
+    response = only(pods.agent.put(asked), AnswerOperator).response
+    assert response.get_containers is not None
+    shown = response.get_containers.containers[1].resource_statistics
+    assert shown == structs.replace(
+        used,
+        cpus_limit=0.5,
+        cpus_soft_limit=0.5,
+        mem_limit_bytes=32 * MIB,
+        mem_soft_limit_bytes=32 * MIB,
+    )
 
 
 def test_a_registration_names_pods_and_their_tasks() -> None:

@@ -62,11 +62,13 @@ class World:
         return b"".join(written), await self.client.wait(session)
 
 
-def scenario(act: Callable[[World], Awaitable[None]], **changes: object) -> None:
+def scenario(
+    act: Callable[[World], Awaitable[None]], deadline_s: float = 10 * DEADLINE_S, **changes: object
+) -> None:
     """Run `act` while a task runs; `changes` are of the task."""
 
     async def run() -> None:
-        async with asyncio.timeout(30 * DEADLINE_S), running_agent() as (master, daemon):
+        async with asyncio.timeout(deadline_s), running_agent() as (master, daemon):
             task = structs.replace(command_task("t", "sleep 1000"), **changes)
             master.send(run_task(task))
             (_, running) = await master.updates("t", 2)
@@ -210,9 +212,11 @@ def test_unread_output_is_not_lost_and_holds_the_session_back() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)  # most of it for the processor, should the machine be busy
 def test_a_gigabyte_goes_through_a_session_whole() -> None:
     async def act(world: World) -> None:
         session = world.new_id()
+        before = held_bytes()
         block = os.urandom(1 << 20)
         there, back = hashlib.sha256(), hashlib.sha256()
 
@@ -233,10 +237,14 @@ def test_a_gigabyte_goes_through_a_session_whole() -> None:
             await typing
         assert total == GIB
         assert there.digest() == back.digest()
-        rss = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        assert rss < 400 << 20, "neither side has held much of it"
+        assert held_bytes() - before < 200 << 20, "neither side has held much of it"
 
-    scenario(act)
+    scenario(act, deadline_s=840)
+
+
+def held_bytes() -> int:
+    """Memory of this process, which has been used for other tests before."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 # In JSON, as others write it
@@ -273,8 +281,8 @@ def test_input_is_checked_record_by_record_with_the_words_of_mesos() -> None:
             (recordio(TYPED), 400, "Expecting 'attach_container_input.type' to be CONTAINER_ID"),
             (
                 recordio(attach_input(type="CONTAINER_ID", container_id={"value": "nope"})),
-                404,
-                "Container nope cannot be found",
+                500,
+                "Unknown container nope",
             ),
             (recordio(whose), 200, ""),
             (

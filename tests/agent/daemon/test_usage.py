@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 from msgspec import structs
 
-from tepui.agent.containers.spec import Exited
-from tepui.agent.core.actions import LaunchContainer, Limits
+from tepui.agent.containers.spec import Exited, Usage
+from tepui.agent.core.actions import NO_LIMITS, LaunchContainer, Limits
 from tepui.agent.core.events import ContainerStarted, DiskExceeded, Event
 from tepui.agent.daemon.container_options import ContainerOptions
 from tepui.agent.daemon.containers import Containers
@@ -204,6 +204,64 @@ def test_exit_frees_what_was_held_of_a_container(tmp_path: Path) -> None:
         containers.exited(Exited("c", 0))
         assert containers.disk.held_bytes("c") is None
         await containers.close()
+
+    asyncio.run(play())
+
+
+class Busy(FakeRuntime):
+    """Each container that has a program uses the same."""
+
+    async def usage(self, container_id: str) -> Usage:
+        runs = bool(self.machine.specs[container_id].program)
+        return Usage(1000, 500, 1 << 20, 1, 3, 0, 0) if runs else Usage(0, 0, 0, 0, 0, 0, 0)
+
+
+def test_without_cgroups_a_pod_uses_what_the_containers_in_it_use(tmp_path: Path) -> None:
+    async def play() -> None:
+        containers = Containers(lambda event: None)
+        bind(containers, Busy(Machine(), containers.exited), tmp_path)
+        await containers.recover()
+        containers.recovered()
+        run = mesos.CommandInfo(value="x")
+        limits = Limits(100, None, MIB, None, 0)
+        for name, command in (("pod", None), ("pod.a", run), ("pod.b", run), ("c", run)):
+            parent = "pod" if "." in name else None
+            own = limits if parent is None else NO_LIMITS
+            action = LaunchContainer(name, str(tmp_path), command, None, {}, None, own, parent)
+            containers.launch(action)
+            await asyncio.sleep(0)
+        used = await containers.usage()
+        shown = {
+            name: (one.processes, one.threads, one.mem_rss_bytes, one.cpus_user_time_secs)
+            for name, one in used.items()
+        }
+        assert shown == {
+            "pod": (2, 6, 2 * MIB, 2.0),
+            "pod.a": (1, 3, MIB, 1.0),
+            "pod.b": (1, 3, MIB, 1.0),
+            "c": (1, 3, MIB, 1.0),
+        }
+        assert used["pod"].cpus_soft_limit == 0.1
+        assert used["pod.a"].cpus_soft_limit is None, "it shares those of the pod"
+        metrics = await containers.metrics()
+        assert metrics["containers/mem_used_bytes"] == 3 * MIB
+        assert metrics["containers/processes"] == 3
+        await containers.close()
+
+    asyncio.run(play())
+
+
+def test_what_cannot_be_destroyed_is_counted(tmp_path: Path) -> None:
+    async def play() -> None:
+        containers = Containers(lambda event: None)
+        bind(containers, FakeRuntime(Machine(), containers.exited), tmp_path)
+        await containers.recover()
+        containers.recovered()
+        errors = "containerizer/mesos/container_destroy_errors"
+        assert (await containers.metrics())[errors] == 0
+        containers.destroy("nope")
+        await containers.close()
+        assert (await containers.metrics())[errors] == 1
 
     asyncio.run(play())
 

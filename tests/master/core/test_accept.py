@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from tepui.base.names import AgentId, ExecutorId, TaskId
+from tepui.master.core.accept import _budget, _launch_group
+from tepui.master.core.actions import Effects, SendEvent
 from tepui.resources import parse_resources
 from tepui.wire import link, mesos, scheduler
 from tests.master.world import FakeAgent, Scheduler, TaskState, World, task_info, wire_resources
@@ -170,12 +173,27 @@ def test_a_task_is_staging_and_its_agent_is_told_to_run_it() -> None:
     assert statuses(events) == []
     assert agent.told() == [
         link.RunTasks(
-            framework=owner.framework.info, executor=None, tasks=(info,), group=False, role="*"
+            framework=owner.framework.info,
+            executor=None,
+            tasks=(info,),
+            group=False,
+            role="*",
+            launches_executor=False,
         )
     ]
     assert [t.state for t in owner.framework.tasks.values()] == [TaskState.TASK_STAGING]
     left = parse_resources("cpus:3.9;mem:4064;disk:10240;ports:[31000-32000]")
     assert [offer.resources for offer in owner.framework.offers.values()] == [left]
+
+
+def test_an_agent_is_told_whether_its_master_counts_the_executor_from_then_on() -> None:
+    world = World()
+    agent, owner = world.add_agent(), world.subscribe()
+    for group in ("a", "b"):
+        owner.launch_group([group], agent, "pod")
+        world.advance(6_000)
+    told = [one for one in agent.told() if isinstance(one, link.RunTasks)]
+    assert [one.launches_executor for one in told] == [True, False]
 
 
 def test_what_is_left_is_not_offered_again_before_the_filter_ends() -> None:
@@ -255,6 +273,31 @@ def test_a_group_runs_whole_or_not_at_all() -> None:
         ("t1", TaskState.TASK_ERROR, Reason.REASON_TASK_GROUP_INVALID),
     ]
     assert list(owner.framework.tasks) == ["t1", "t2"]
+
+
+def test_a_group_agrees_on_cgroups_with_tasks_of_its_executor_that_are_out_of_sight_too() -> None:
+    world = World()
+    agent, owner = world.add_agent(), world.subscribe()
+    owner.launch_group(("t1", "t2"), agent, "e")
+    owner.framework.unreachable_tasks[TaskId("t0")] = replace(owner.framework.tasks[TaskId("t1")])
+    del owner.framework.tasks[TaskId("t1")], owner.framework.tasks[TaskId("t2")]
+    linux = mesos.LinuxInfo(share_cgroups=False)
+    own = mesos.ContainerInfo(type=mesos.ContainerInfo.Type.MESOS, linux_info=linux)
+    executor = owner.framework.executors[AgentId(agent.id), ExecutorId("e")].info
+    group = Operation.LaunchGroup(
+        executor=executor,
+        task_group=mesos.TaskGroupInfo(tasks=(replace(task("t3", agent), container=own),)),
+    )
+    offer = next(iter(owner.framework.offers.values()))
+    budget = _budget(world.state, owner.framework, [offer])
+    _launch_group(world.state, budget, group, None, 0, (effects := Effects()))
+    (sent,) = [one for one in effects.then if isinstance(one, SendEvent)]
+    assert isinstance(sent.event, scheduler.Event)
+    assert sent.event.update is not None
+    assert sent.event.update.status.message == (
+        "If set, the value of 'share_cgroups' must be the same for all tasks"
+        " in each task group and under a single executor"
+    )
 
 
 def test_a_launch_with_an_operation_id_fails_all_of_its_tasks() -> None:

@@ -19,15 +19,14 @@ from tepui.sim.cluster.run import failure_of, line_of
 from tepui.sim.cluster.world import World, case_of
 from tepui.wire import mesos
 
+FINISHED = mesos.TaskState.TASK_FINISHED
+FAILED = mesos.TaskState.TASK_FAILED
+KILLED = mesos.TaskState.TASK_KILLED
 TASKS = 60
 CHUNK = 50
 CHECK_EVERY = 8  # looking at whole states takes most of the time
 FAST = range(1, 101, CHUNK)
-LATE = (
-    20_478,  # a scheduler finds out when all have ended that its stream is dead
-    12_547,  # an agent hears its id when its tasks are out of sight already
-    44_142,  # a connection is lost while a launch is under way on another
-)
+LATE = (20_478, 12_547, 44_142)  # they have shown faults of the simulation itself
 MORE = [pytest.param(first, marks=pytest.mark.long) for first in range(101, 1_001, CHUNK)]
 
 
@@ -57,11 +56,31 @@ def test_two_thousand_tasks_end_once_whatever_fails() -> None:
 
 
 @pytest.mark.parametrize("masters", [1, 3])
-def test_without_faults_every_task_finishes_or_fails_by_itself(masters: int) -> None:
+def test_without_faults_every_task_finishes_or_fails_by_itself_or_with_its_group(
+    masters: int,
+) -> None:
     world = World(replace(case_of(1, 100), kinds=frozenset(), masters=masters))
     world.run()
-    ends = {state for framework in world.frameworks for state in framework.final.values()}
-    assert ends == {mesos.TaskState.TASK_FINISHED, mesos.TaskState.TASK_FAILED}
+    ends = {name: end for one in world.frameworks for name, end in one.final.items()}
+    groups = {name: names for one in world.frameworks for name, names in one.groups.items()}
+    assert set(ends.values()) == {FINISHED, FAILED, KILLED}
+    for name, end in ends.items():
+        if end is KILLED:
+            assert FAILED in {ends[one] for one in groups[name]}
+
+
+def test_every_fifth_launch_or_so_is_of_a_group_of_which_some_join_a_pod() -> None:
+    launches = groups = pods = 0
+    for seed in range(1, 4):
+        world = World(replace(case_of(seed, 200), kinds=frozenset()), check_every=100)
+        world.run()
+        for framework in world.frameworks:
+            count = len(set(framework.groups.values()))
+            groups += count
+            launches += len(framework.states) - len(framework.groups) + count
+            pods += framework.pods.count
+    assert 0.1 < groups / launches < 0.3
+    assert 0 < pods < groups
 
 
 @pytest.mark.parametrize("kind", faults.KINDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tepui.agent.core import recovery, saved, updates
+from tepui.agent.core import kills, lives, pods, recovery, saved, starts, updates
 from tepui.agent.core import state as agent_state
 from tepui.master.core import adoption, agents, departures, tasks
 from tepui.master.core import recovery as master_recovery
@@ -107,6 +107,39 @@ def a_lease_is_longer_than_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zookeeper, "SHARE", (3, 1))
 
 
+def the_second_task_of_a_group_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = recovery._load_task
+
+    def forget_second(state: agent_state.State, found: saved.SavedTask, *more: Any) -> None:
+        if found.info.task_id.value not in found.group[1:2]:
+            load(state, found, *more)
+
+    monkeypatch.setattr(recovery, "_load_task", forget_second)
+
+
+def a_group_is_launched_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def launch(
+        state: agent_state.State,
+        framework: agent_state.Framework,
+        executor: agent_state.Executor,
+        task: agent_state.Task,
+        step: Any,
+    ) -> None:
+        place = pods.place_in_pod(framework, executor, task)
+        if place is not None and place.container.phase is agent_state.Phase.PROVISIONED:
+            starts.launch(state, place, step)
+
+    monkeypatch.setattr(pods, "launch_if_ready", launch)
+
+
+def a_task_that_fails_leaves_its_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kills, "end_group", nothing)
+
+
+def a_pod_that_is_over_is_not_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "say_absent", nothing)
+
+
 PLANTED: tuple[tuple[Plant, str], ...] = (
     (an_update_is_not_saved, "updates/"),
     (an_acknowledged_update_stays_on_the_disk, "updates/"),
@@ -114,11 +147,18 @@ PLANTED: tuple[tuple[Plant, str], ...] = (
     (a_recovered_task_is_forgotten, "is killed by nobody|tasks/"),
     (updates_are_not_sent_again_after_a_registration, "tasks have no end|has tasks left"),
     (an_acknowledgement_is_not_remembered, "acknowledged, and sent again"),
-    (a_task_that_never_arrived_is_not_lost, "tasks have no end|has tasks left"),
+    (
+        a_task_that_never_arrived_is_not_lost,
+        "tasks have no end|has tasks left|does not know tasks of its master",
+    ),
     (a_terminal_state_is_left, "is not"),
     (an_unreachable_agent_is_not_registered, "agents/"),
     (an_epoch_begins_twice, "two masters act in epoch"),
     (a_lease_is_longer_than_a_session, "both lead"),
+    (the_second_task_of_a_group_is_forgotten, "is killed by nobody"),
+    (a_group_is_launched_one_by_one, "are launched|runs in part"),
+    (a_task_that_fails_leaves_its_group, "outlives"),
+    (a_pod_that_is_over_is_not_said_to_be, "does not know executors of its master"),
 )
 
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType, json
 
 from tepui.agent.containers.isolation.devices import rules_for
 from tepui.agent.containers.oci.config import Config, Process
-from tepui.agent.containers.spec import ContainerSpec, Exited, Found, Rlimit, Stdio
+from tepui.agent.containers.spec import ContainerSpec, Exited, Found, Isolation, Rlimit, Stdio
 from tepui.agent.containers.users import ids_of
 from tepui.agent.launcher.frames import FRAME_BYTES_MAX
 from tepui.base.errors import HostError
@@ -30,10 +30,12 @@ class Request(Struct, frozen=True, omit_defaults=True):
 
 
 class Volume(Struct, frozen=True):
-    """A mount that the launcher makes in the bundle: of a shared directory, or of layers."""
+    """A mount that the launcher makes in the bundle: of a directory or file, of layers, of kernel files."""
 
     source: str
     layers: tuple[str, ...]
+    kind: str = ""  # 'sysfs' or 'proc': the host's own
+    is_mapped: bool = False  # it has the owners that the container's users give
 
 
 class Oci(Struct, frozen=True, kw_only=True):
@@ -52,7 +54,9 @@ class Oci(Struct, frozen=True, kw_only=True):
     work: str = ""
     hidden: tuple[str, ...] = ()
     guarded: tuple[str, ...] = ()
+    is_rootless: bool = False
     volumes: tuple[Volume, ...] = ()
+    users: tuple[int, int] | None = None  # of a user namespace: the first id outside, and how many
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -87,6 +91,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     window: tuple[int, int] | None = None  # of a terminal: rows, columns
     bound: bool = False  # it ends with this agent
     namespaces: tuple[str, ...] = ()  # new ones, of a group
+    users: tuple[int, int] | None = None  # whom its user namespace maps to
     hostname: str = ""
     oci: Oci | None = None
     again: bool = False  # asked before, on a connection that broke before the answer
@@ -167,9 +172,16 @@ def launch_request(
         window=None if spec.tty is None else (spec.tty.rows, spec.tty.columns),
         bound=stdio is not None or (spec.tty is not None and spec.stdout is None),
         namespaces=_new_namespaces(own.namespaces) if own is not None and is_group else (),
+        users=users_of(own) if is_group else None,
         hostname=(own.hostname or "") if own is not None and is_group else "",
         oci=oci,
     )
+
+
+def users_of(own: Isolation | None) -> tuple[int, int] | None:
+    """Return the users in the launcher's form."""
+    users = None if own is None else own.users
+    return None if users is None else (users.first, users.count)
 
 
 def _new_namespaces(asked: Mapping[str, str]) -> tuple[str, ...]:

@@ -35,7 +35,8 @@ from tepui.agent.containers.spec import (
     Usage,
 )
 from tepui.agent.containers.starting import LauncherConfig, open_socket, start_launcher
-from tepui.agent.launcher.frames import PROTOCOL_VERSION, REVISION
+from tepui.agent.launcher.frames import CONTAINERS_REVISION, PROTOCOL_VERSION, REVISION
+from tepui.agent.launcher.terminals import set_window
 from tepui.base import tasks
 from tepui.base.errors import HostError
 
@@ -141,9 +142,11 @@ class ProcessRuntime:
         """Raises HostError for what a launcher of before does not know: it would run it as a process."""
         assert self._hello is not None, "the connection is there"
         is_new = bool(oci or stdio or spec.tty or spec.inside or spec.isolation or not spec.program)
-        if is_new and self._hello.revision < REVISION:
+        has_users = spec.isolation is not None and spec.isolation.users is not None
+        needed = REVISION if has_users else CONTAINERS_REVISION
+        if is_new and self._hello.revision < needed:
             cause = (
-                f"the launcher {self._hello.pid} is of an older version, which runs processes only;"
+                f"the launcher {self._hello.pid} is of an older version, which does not know of that;"
                 " it is replaced when the agent is started while no task runs"
             )
             raise HostError("launch", f"'{spec.container_id}'", cause)
@@ -162,6 +165,14 @@ class ProcessRuntime:
                 os.close(unwanted)
             raise
         return self._terminals.pop(request.n)
+
+    async def resize(self, container_id: str, rows: int, columns: int) -> None:
+        """The container's terminal has this size."""
+        fd = await self.terminal(container_id)
+        try:
+            set_window(fd, rows, columns)
+        finally:
+            os.close(fd)
 
     async def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to every process of the container."""

@@ -53,6 +53,10 @@ class Runtime(Protocol):
         """
         ...
 
+    async def resize(self, container_id: str, rows: int, columns: int) -> None:
+        """The terminal of a container that runs has this size, and its program was told by SIGWINCH."""
+        ...
+
     async def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to every process of the container; none is sent when it has exited."""
         ...

@@ -58,6 +58,10 @@ class Runtimes:
         """Return a descriptor of the terminal's other side."""
         return await self._of(container_id).terminal(container_id)
 
+    async def resize(self, container_id: str, rows: int, columns: int) -> None:
+        """The container's terminal has this size."""
+        await self._of(container_id).resize(container_id, rows, columns)
+
     async def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to every process of the container."""
         await self._of(container_id).signal(container_id, signum)

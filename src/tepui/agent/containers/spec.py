@@ -23,6 +23,13 @@ class Propagation(StrEnum):
     BOTH_WAYS = "rshared"
 
 
+class Users(Struct, frozen=True, kw_only=True):
+    """The ids of the host that a container's users have: 0, 1, … are `first`, … there."""
+
+    first: int
+    count: int
+
+
 class Mount(Struct, frozen=True, kw_only=True):
     """A file system that the container has at `destination`, besides its root.
 
@@ -35,6 +42,8 @@ class Mount(Struct, frozen=True, kw_only=True):
     read_only: bool = False
     propagation: Propagation = Propagation.PRIVATE
     options: tuple[str, ...] = ()  # further ones, as of mount(8): `size=65536k`, `nosuid`
+    # Its files belong to the host's ids of the container's users; else to the ids that the container knows.
+    has_outer_owners: bool = False
 
 
 class Device(Struct, frozen=True, kw_only=True):
@@ -55,6 +64,7 @@ class Isolation(Struct, frozen=True, kw_only=True):
     # By type as in the OCI runtime specification; '' is a new one, else the path of one to join.
     # What is not named is the host's. A mount namespace is always new.
     namespaces: Mapping[str, str] = {}
+    users: Users | None = None  # whom a user namespace maps to, new or joined; None: it has none
     hostname: str | None = None
     mounts: tuple[Mount, ...] = ()
     capabilities: tuple[str, ...] = ()  # effective and permitted, `CAP_CHOWN` and so on
@@ -93,6 +103,16 @@ class Inside(Struct, frozen=True, kw_only=True):
     gid: int = 0
     groups: tuple[int, ...] = ()
     directory: str = "/"
+
+
+class InsideDocker(Struct, frozen=True, kw_only=True):
+    """The same in a container of Docker Engine, which knows what is not said: '' is as its container has it.
+
+    The spec's environment is what there is beside the container's.
+    """
+
+    user: str = ""  # a name in the container, or ids: `5:6`
+    directory: str = ""
 
 
 class Window(Struct, frozen=True):
@@ -145,7 +165,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     tty: Window | None = None  # its streams are a terminal; what it writes goes to `stdout`
     isolation: Isolation | None = None
     docker: DockerOptions | None = None
-    inside: Inside | None = None
+    inside: Inside | InsideDocker | None = None
 
 
 class Started(Struct, frozen=True):

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import isinf
 
+from msgspec import structs
+
 from tepui.agent.core.actions import Limits
 from tepui.resources import Resources
 from tepui.wire import mesos
@@ -51,6 +53,20 @@ def limits_of_parts(parts: Iterable[Part], *, cfs: bool) -> Limits:
         mem_bytes=_bytes(mem_milli),
         mem_limit_bytes=None if mem_limit_milli is None else _bytes(mem_limit_milli),
         disk_bytes=_bytes(disk_milli),
+    )
+
+
+def with_limits(statistics: mesos.ResourceStatistics, limits: Limits) -> mesos.ResourceStatistics:
+    """The statistics of a container that has these limits; what is in force of its memory stays."""
+    # Differs from Mesos: without a limit it says none here, though its own pages divide by it.
+    cpus_milli, mem_bytes = limits.cpus_limit_milli, statistics.mem_limit_bytes
+    return structs.replace(
+        statistics,
+        cpus_limit=(limits.cpus_milli if cpus_milli is None else cpus_milli) / 1000,
+        cpus_soft_limit=limits.cpus_milli / 1000,
+        mem_limit_bytes=limits.mem_limit_bytes if mem_bytes is None else mem_bytes,
+        mem_soft_limit_bytes=limits.mem_bytes,
+        disk_limit_bytes=limits.disk_bytes or None,
     )
 
 

@@ -9,12 +9,11 @@ take tasks: a sandbox that is not an hour old is kept until the disk is full.
 
 from __future__ import annotations
 
-from tepui.agent.core import gc, lives, operator_lives, starts, updates
+from tepui.agent.core import gc, lives, operator_lives, pods, saved, starts, updates
 from tepui.agent.core.actions import DestroyContainer
 from tepui.agent.core.effects import Effects, note, send
 from tepui.agent.core.events import DiskExceeded, DiskMeasured
-from tepui.agent.core.lives import STATUS_UNKNOWN
-from tepui.agent.core.state import Framework, State
+from tepui.agent.core.state import Executor, Framework, Kind, Phase, State
 from tepui.wire import link, mesos
 
 FREE_BYTES_MIN = 64 << 20  # with less the disk is full
@@ -54,7 +53,21 @@ def disk_exceeded(state: State, event: DiskExceeded, now_ms: int, step: Effects)
         return
     place.container.ending = lives.out_of_disk(place.container.limits, event.message)
     starts.changed(state, place)
+    if place.executor.kind is Kind.POD and place.task is None:
+        _tasks_exceed(state, place.framework, place.executor, event.message)
     step.then.append(DestroyContainer(event.container_id))
+
+
+def _tasks_exceed(state: State, framework: Framework, executor: Executor, message: str) -> None:
+    """What runs of the pod ends for the same reason: it is gone before the pod is."""
+    for task in pods.living(framework, executor):
+        container = task.container
+        is_killed = task.supervision is not None and task.supervision.kill is not None
+        if container is None or container.ending is not None or is_killed:
+            continue
+        if container.phase in (Phase.LAUNCHING, Phase.RUNNING):
+            container.ending = lives.out_of_disk(executor.container.limits, message)
+            saved.task_changed(state, framework, task)
 
 
 def tell(state: State, step: Effects) -> None:
@@ -69,9 +82,7 @@ def refuse(
     """The tasks, which were sent before the master knew, are lost or dropped; nothing is launched."""
     assert state.disk_full is not None
     executor = message.executor
-    if executor is not None and executor.executor_id.value not in framework.executors:
-        name = executor.executor_id.value
-        send(step, link.ExecutorExited(framework.id, name, STATUS_UNKNOWN, built_in=False))
+    lives.say_absent(framework, message, step)
     for info in message.tasks:
         executor_id = info.task_id.value if executor is None else executor.executor_id.value
         task = lives.add_refused_task(state, framework, info, executor_id)

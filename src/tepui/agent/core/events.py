@@ -98,6 +98,7 @@ class ContainerExited(Event, frozen=True):
     container_id: str
     status: int
     memory_exceeded: str | None = None  # the sentence, when it was killed for its memory
+    text: str = ""  # what else is to be known, e.g. what has ended it
 
 
 class DiskExceeded(Event, frozen=True):

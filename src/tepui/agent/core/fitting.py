@@ -37,9 +37,14 @@ def limits_now(state: State, framework: Framework, executor: Executor) -> Limits
     return limits_of(executor.info.resources, running, cfs=state.settings.cgroups_enable_cfs)
 
 
+def asked_in_pod(state: State, info: mesos.TaskInfo) -> Limits:
+    """What a task of a pod has asked for, whether or not it has limits of its own."""
+    return limits_of((), (info,), cfs=state.settings.cgroups_enable_cfs)
+
+
 def limits_in_pod(state: State, info: mesos.TaskInfo) -> Limits:
     """What a task of a pod may use under the pod's limits: its own share only if it asks for that."""
     linux = None if info.container is None else info.container.linux_info
     if linux is None or linux.share_cgroups:
         return NO_LIMITS
-    return limits_of((), (info,), cfs=state.settings.cgroups_enable_cfs)
+    return asked_in_pod(state, info)

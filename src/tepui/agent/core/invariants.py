@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tepui.agent.core.fitting import limits_now
 from tepui.agent.core.pods import is_over, living
 from tepui.agent.core.state import (
     COMPLETED_FRAMEWORKS_MAX,
@@ -15,6 +16,7 @@ from tepui.agent.core.state import (
     State,
     Task,
 )
+from tepui.agent.core.supervision import FAILURES
 from tepui.agent.core.updates import size_bytes
 from tepui.wire.states import TERMINAL_STATES
 
@@ -88,6 +90,23 @@ def _check_pod(state: State, framework: Framework, executor: Executor) -> None:
             assert container.directory.startswith(executor.directory + "/")
     for task in left:
         _check_group(framework, executor, task)
+    if executor.phase is Phase.RUNNING and state.stopping is None:
+        wanted, given = limits_now(state, framework, executor), executor.container.limits
+        assert given.cpus_milli == wanted.cpus_milli, f"pod {executor.id} has not what it needs"
+    for name in executor.tasks:
+        if framework.tasks[name].state in FAILURES and executor.exit_status is None:
+            _check_ending(framework, executor, framework.tasks[name])
+
+
+def _check_ending(framework: Framework, executor: Executor, failed: Task) -> None:
+    """What came with a task that has failed is ending, too."""
+    for task in living(framework, executor, failed):
+        is_killed = task.supervision is not None and task.supervision.kill is not None
+        container = task.container
+        is_ending = container is not None and (
+            container.ending is not None or container.phase is Phase.TERMINATING
+        )
+        assert is_killed or is_ending, f"task {task.id} outlives {failed.id} of its group"
 
 
 def _check_group(framework: Framework, executor: Executor, task: Task) -> None:

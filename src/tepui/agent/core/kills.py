@@ -178,7 +178,7 @@ def _kill(
     supervision, container = task.supervision, container_of(executor, task)
     assert supervision is not None
     place = Place(framework, executor, task, container)
-    if task.container is not None and pods.is_unknown(place):
+    if task.container is not None and pods.is_unknown(state, place):
         pods.give_up(state, place, container.ending or never_ran, now_ms, step)
         return
     match container.phase:

@@ -60,7 +60,7 @@ def sandbox_prepared(state: State, event: SandboxPrepared, now_ms: int, step: Ef
         return  # it was abandoned
     if starts.has_uris(place):
         state.counters.fetches_succeeded += 1
-    if starts.needs_provisioning(place):
+    if starts.needs_provisioning(state, place):
         starts.provision(state, place, step)
     else:
         _ready(state, place, step)
@@ -146,7 +146,7 @@ def container_exited(state: State, event: ContainerExited, now_ms: int, step: Ef
     """What ran in the container is over."""
     place = state.place(event.container_id)
     if place is not None:
-        _ended(state, place, event.status, event.memory_exceeded, now_ms, step)
+        _ended(state, place, event.status, event.memory_exceeded, now_ms, step, event.text)
 
 
 def under_way(state: State) -> bool:
@@ -193,11 +193,12 @@ def _ended(
     memory_exceeded: str | None,
     now_ms: int,
     step: Effects,
+    text: str = "",
 ) -> None:
-    """The container is gone, with this status or without having run."""
+    """The container is gone, with this status or without having run; `text` is what else is to be told."""
     framework, executor, task, container = place
     if task is not None:
-        supervision.ended(state, place, status, memory_exceeded, now_ms, step)
+        supervision.ended(state, place, status, memory_exceeded, now_ms, step, text)
         return
     status = STATUS_UNKNOWN if status is None else status
     if memory_exceeded is not None and container.ending is None:
@@ -237,8 +238,11 @@ def _run_on_executor(
     executor = framework.executors.get(info.executor_id.value)
     if executor is not None and executor.built_in and not executor.tasks:
         executor = None  # a finished command that lingers
-    if executor is not None and executor.phase in (Phase.TERMINATING, Phase.TERMINATED):
-        _refuse_late(state, framework, executor, message, now_ms, step)
+    phase = Phase.TERMINATED if executor is None else executor.phase
+    if phase is Phase.TERMINATING or (
+        phase is Phase.TERMINATED and (executor is not None or message.launches_executor is False)
+    ):
+        _refuse_late(state, framework, message, info.executor_id.value, phase, now_ms, step)
     elif executor is not None and executor.kind is not kind:
         if executor.built_in:
             send(
@@ -255,17 +259,19 @@ def _run_on_executor(
 def _refuse_late(
     state: State,
     framework: Framework,
-    executor: Executor,
     message: link.RunTasks,
+    executor_id: str,
+    phase: Phase,
     now_ms: int,
     step: Effects,
 ) -> None:
-    """The executor ends: these tasks never ran (Mesos: slave.cpp, __run)."""
+    """The executor ends, or has ended: these tasks never ran (Mesos: slave.cpp, __run)."""
+    lives.say_absent(framework, message, step)
     gone = updates.gone_state(framework)
     reason = mesos.TaskStatus.Reason.REASON_EXECUTOR_TERMINATED
-    text = f"Executor {executor.phase.lower()}"
+    text = f"Executor {phase.lower()}"
     for info in message.tasks:
-        task = lives.add_refused_task(state, framework, info, executor.id)
+        task = lives.add_refused_task(state, framework, info, executor_id)
         updates.report_from_agent(state, framework, task, gone, reason, text, now_ms, step)
 
 

@@ -41,8 +41,11 @@ class Leftovers(Struct, frozen=True):
     docker_away: str = ""  # why Docker Engine cannot say what it has; '' when it did
 
 
-def awaits_docker(objects: Mapping[str, Saved]) -> bool:
-    """Whether Docker Engine was given a container of which the end was not taken note of."""
+def awaits_docker(objects: Mapping[str, Saved], default: mesos.ContainerInfo | None = None) -> bool:
+    """Whether Docker Engine was given a container of which the end was not taken note of.
+
+    `default` is what the containers of executors are that say nothing.
+    """
     of_docker = {
         (one.framework_id, one.executor_id)
         for one in objects.values()
@@ -51,7 +54,7 @@ def awaits_docker(objects: Mapping[str, Saved]) -> bool:
     return any(
         one.phase not in NOT_LAUNCHED
         and (
-            _is_docker(one.info.container)
+            _is_docker(one.info.container or default)
             or (one.framework_id, one.info.executor_id.value) in of_docker
         )
         for one in objects.values()
@@ -59,9 +62,9 @@ def awaits_docker(objects: Mapping[str, Saved]) -> bool:
     )
 
 
-def ending_of_lost(place: Place, left: Leftovers) -> Ending:
+def ending_of_lost(state: State, place: Place, left: Leftovers) -> Ending:
     """What ends a container that was not found."""
-    if left.docker_away and _is_docker(starts.info_of(place)):
+    if left.docker_away and _is_docker(starts.info_of(state, place)):
         text = f"What has become of the container is not known: {left.docker_away}"
         return structs.replace(UNKNOWN, message=text)
     return UNKNOWN
@@ -91,7 +94,7 @@ def begin_again(state: State, place: Place, step: Effects) -> None:
     """
     if place.container.phase is Phase.PREPARING:
         starts.prepare(state, place, step)
-    elif starts.needs_provisioning(place):
+    elif starts.needs_provisioning(state, place):
         starts.provision(state, place, step)
 
 

@@ -196,6 +196,17 @@ def executor_ended(
     settle(state, framework, executor, now_ms, step)
 
 
+def say_absent(framework: Framework, message: link.RunTasks, step: Effects) -> None:
+    """The master, which counts a new executor for tasks that are refused, knows that there is none."""
+    if message.executor is None or message.launches_executor is False:
+        return  # the end of the one that it counts is on its way
+    executor_id = message.executor.executor_id.value
+    executor = framework.executors.get(executor_id)
+    if executor is None or executor.phase is Phase.TERMINATED:
+        exited = link.ExecutorExited(framework.id, executor_id, STATUS_UNKNOWN, built_in=False)
+        send(step, exited)
+
+
 def task_over(state: State, framework: Framework, task: Task, now_ms: int, step: Effects) -> None:
     """The task is history: its terminal update was acknowledged, or nobody wants to know it."""
     assert task.state in TERMINAL_STATES or framework.ending

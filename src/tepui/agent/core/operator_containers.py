@@ -77,14 +77,14 @@ def container_called(state: State, event: ContainerCalled, now_ms: int, step: Ef
                 part = call.launch_container
                 if error := _launch_error(part):
                     raise _no(400, f"Failed to validate agent::Call: {error}")
-                command = part.command or mesos.CommandInfo()
+                command = part.command or mesos.CommandInfo(shell=False)
                 asked = _Asked(
                     part.container_id, command, part.container, part.resources, part.limits
                 )
                 _launch(state, event.request, asked, step)
             case Type.LAUNCH_NESTED_CONTAINER if call.launch_nested_container is not None:
                 nested = call.launch_nested_container
-                command = nested.command or mesos.CommandInfo()
+                command = nested.command or mesos.CommandInfo(shell=False)
                 asked = _Asked(nested.container_id, command, nested.container)
                 _launch(state, event.request, asked, step)
             case Type.LAUNCH_NESTED_CONTAINER_SESSION if (
@@ -252,21 +252,15 @@ def _launch_error(launch: agent.Call.LaunchContainer) -> str | None:
             return "'launch_container.resources' may not use persistent volumes"
         if one.revocable is not None:
             return "'launch_container.resources' must be non-revocable"
-    linux = None if launch.container is None else launch.container.linux_info
-    shares = None if linux is None else linux.share_cgroups
     if parent is not None and parent.parent is not None:
         rule = "'launch_container' is invalid: containers nested at the second level or greater"
         if launch.resources:
             return f"{rule} cannot specify resources"
         if launch.limits:
             return f"{rule} cannot specify resource limits"
-        if shares is False:
+        linux = None if launch.container is None else launch.container.linux_info
+        if linux is not None and not linux.share_cgroups:
             return f"{rule} cannot set 'share_cgroups' to 'false'"
-    if parent is None and shares:
-        return (
-            "'launch_container' is invalid: containers without a parent cannot set"
-            " 'share_cgroups' to 'true'"
-        )
     return None
 
 
@@ -354,7 +348,7 @@ def _found(state: State, name: str) -> FoundContainer | None:
     if one is not None:
         return None if one.exited is not None else _described(one.container, one.info)
     place = state.place(name)
-    return None if place is None else _described(place.container, starts.info_of(place))
+    return None if place is None else _described(place.container, starts.info_of(state, place))
 
 
 def _described(container: Container, info: mesos.ContainerInfo | None) -> FoundContainer:

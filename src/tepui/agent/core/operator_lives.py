@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from tepui.agent.core import saved
 from tepui.agent.core.actions import (
@@ -30,8 +30,15 @@ from tepui.agent.core.events import (
     SessionLeft,
 )
 from tepui.agent.core.lives import TERMINATED, out_of_memory
-from tepui.agent.core.state import NOT_LAUNCHED, Container, OperatorContainer, Phase, State
+from tepui.agent.core.state import NOT_LAUNCHED, Container, Ending, OperatorContainer, Phase, State
 from tepui.wire import agent, mesos
+
+STATUS_FAILED: Final = 1 << 8  # exit(1), as a raw wait status
+NOTHING_TO_RUN: Final = Ending(
+    mesos.TaskState.TASK_FAILED,
+    mesos.TaskStatus.Reason.REASON_CONTAINER_LAUNCH_FAILED,
+    "the command names nothing to run",
+)
 
 
 def flat(container_id: mesos.ContainerID) -> str:
@@ -47,7 +54,10 @@ def sandbox_prepared(state: State, event: SandboxPrepared, now_ms: int, step: Ef
     """What the container needs is being got, or it is being launched."""
     one = state.operator_containers[event.container_id]
     if one.info is None:
-        _launch(state, one, step)
+        if has_program(one.command) or one.parent is None:
+            _launch(state, one, step)
+        else:
+            _end_at_once(state, one, now_ms, step)
         return
     _move(state, one, Phase.PROVISIONING)
     container = one.container
@@ -239,6 +249,11 @@ def answer(step: Effects, request: int, status: int, text: str) -> None:
     step.then.append(AnswerContainer(request, status, text))
 
 
+def has_program(command: mesos.CommandInfo) -> bool:
+    """Whether the command says what to run, where there is no image that does."""
+    return bool(command.value or (command.arguments and not command.shell))
+
+
 def answer_wait(
     step: Effects,
     request: int,
@@ -251,7 +266,7 @@ def answer_wait(
     message = exited.memory_exceeded
     state = reason = limitation = None
     ending = None if container is None else container.ending
-    if ending is not None and ending.limitation is not None:
+    if ending is not None and (ending.limitation is not None or ending == NOTHING_TO_RUN):
         message = ending.message
     elif message is not None and container is not None:
         ending = out_of_memory(container.limits, message)
@@ -313,6 +328,15 @@ def _launch(state: State, one: OperatorContainer, step: Effects) -> None:
             one.parent,
         )
     )
+
+
+def _end_at_once(state: State, one: OperatorContainer, now_ms: int, step: Effects) -> None:
+    """As nested ones do in Mesos, whose launcher finds in them that there is nothing to run."""
+    name = one.container.id
+    one.container.ending = NOTHING_TO_RUN
+    event = ContainerExited(name, STATUS_FAILED)
+    any_exited(state, event, step)
+    container_exited(state, event, now_ms, step)
 
 
 def _failed(state: State, one: OperatorContainer, status: int, text: str, step: Effects) -> None:

@@ -7,7 +7,7 @@ was never saved nothing has run, and nothing will.
 
 from __future__ import annotations
 
-from tepui.agent.core import launches, lives, pods, supervision, updates
+from tepui.agent.core import kills, launches, lives, pods, supervision, updates
 from tepui.agent.core.actions import AdoptContainer, DestroyContainer, ForgetContainer
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.leftovers import (
@@ -44,6 +44,7 @@ def resume(
     step: Effects,
 ) -> None:
     """The pod goes on, or ends: first what is there, then what is not."""
+    _reopen(state, framework, executor)
     _find(state, framework, executor, left, step)
     if framework.ending or executor.exit_status is not None:
         executor.queued.clear()
@@ -53,6 +54,7 @@ def resume(
     _end_told(state, framework, executor, left, step)
     _end_torn(state, framework, executor, now_ms, step)
     _take_up(state, framework, executor, left, now_ms, step)
+    _end_with_failed(state, framework, executor, now_ms, step)
     for _ in range(2):  # one that is lost may end others of its group
         _end_lost(state, framework, executor, left, now_ms, step)
     if executor.phase is Phase.TERMINATED:
@@ -63,6 +65,18 @@ def resume(
     if executor.container_id not in left.containers:
         executor.exit_status = lives.STATUS_UNKNOWN
     pods.settle(state, framework, executor, now_ms, step)
+
+
+def _reopen(state: State, framework: Framework, executor: Executor) -> None:
+    """A task of which only the end could not be read ends again: as it did if that is still known."""
+    for name in executor.tasks:
+        task = framework.tasks[name]
+        container = task.container
+        if container is None or task.state in TERMINAL_STATES:
+            continue
+        if container.phase is Phase.TERMINATED:
+            container.phase = Phase.RUNNING
+            state.task_containers[container.id] = (framework.id, name)
 
 
 def _find(
@@ -159,6 +173,16 @@ def _was_not_launched(framework: Framework, executor: Executor, task: Task) -> b
     """Whether the agent died while it saved that the group was to be launched."""
     group = pods.living(framework, executor, task)
     return any(one.container is None or one.container.phase in NOT_LAUNCHED for one in group)
+
+
+def _end_with_failed(
+    state: State, framework: Framework, executor: Executor, now_ms: int, step: Effects
+) -> None:
+    """The agent died while it saved that a task has failed: the others of its group are ending, too."""
+    for name in tuple(executor.tasks):
+        task = framework.tasks[name]
+        if task.state in supervision.FAILURES:
+            kills.end_group(state, framework, executor, task, now_ms, step)
 
 
 def _end_lost(

@@ -107,13 +107,13 @@ def is_over(executor: Executor, task: Task) -> bool:
     return task.container.phase is Phase.TERMINATED
 
 
-def is_unknown(place: Place) -> bool:
+def is_unknown(state: State, place: Place) -> bool:
     """Whether only its sandbox was asked for so far."""
     match place.container.phase:
         case Phase.PREPARING:
             return True
         case Phase.PROVISIONED:
-            return not starts.needs_provisioning(place)
+            return not starts.needs_provisioning(state, place)
     return False
 
 
@@ -182,7 +182,7 @@ def exited(
         assert task.container is not None
         place = Place(framework, executor, task, task.container)
         task.container.ending = task.container.ending or container.ending
-        if is_unknown(place):
+        if is_unknown(state, place):
             give_up(state, place, task.container.ending or lives.TERMINATED, now_ms, step)
         else:
             saved.task_changed(state, framework, task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tepui.agent.core import starts
 from tepui.agent.core.actions import (
     NO_LIMITS,
     AbandonCheck,
@@ -17,7 +18,15 @@ from tepui.agent.core.environment import (
     own_variables,
     user_of,
 )
-from tepui.agent.core.state import Executor, Framework, State, Supervision, Task, container_of
+from tepui.agent.core.state import (
+    Executor,
+    Framework,
+    Place,
+    State,
+    Supervision,
+    Task,
+    container_of,
+)
 from tepui.wire import mesos
 
 
@@ -84,7 +93,7 @@ def _command_probe(
         beside=container.id,
         directory=container.directory,
         command=command,
-        container=task.info.container,
+        container=starts.info_of(state, Place(framework, executor, task, container)),
         environment=environment | own_variables(command),
         user=user_of(state, framework, command, own, executor.info.command),
         limits=NO_LIMITS,

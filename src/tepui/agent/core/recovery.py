@@ -311,7 +311,7 @@ def _not_found(state: State, place: Place, left: Leftovers, now_ms: int, step: E
     if container.phase in (Phase.PROVISIONING, Phase.LAUNCHING, Phase.TERMINATING):
         # The launcher may have forked, and not be at the program yet: it tells of none such.
         step.then.append(DestroyContainer(container.id))
-    container.ending = container.ending or ending_of_lost(place, left)
+    container.ending = container.ending or ending_of_lost(state, place, left)
     lives.executor_ended(state, place.executor, lives.STATUS_UNKNOWN, now_ms, step)
 
 

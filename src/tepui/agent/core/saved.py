@@ -233,17 +233,22 @@ def collect(state: State, step: Effects) -> None:
     """Called at the end of each step: what has changed is to be saved.
 
     A store may die after any of the records. So what is new comes first, and a task is removed
-    before its updates: one without its end would be ended again.
+    before its updates: one without its end would be ended again. And what a pod has done with is
+    saved after the update that says how it ended.
     """
     if not state.unsaved:
         return
     gone: list[str] = []
+    closed: list[Save] = []
     for key, what in state.unsaved.items():
         form = _form(state, what)
         if form is None:
             gone.append(key)
+        elif isinstance(form, SavedTask) and _is_closed(form):
+            closed.append(Save(key, form))
         else:
             step.save.append(Save(key, form))
+    step.save.extend(closed)
     step.save.extend(Save(key, None) for key in sorted(gone))
     state.unsaved.clear()
 
@@ -400,6 +405,10 @@ def _task_form(framework: Framework, task: Task) -> SavedTask:
         container=_container_form(task.container),
         supervision=_supervision_form(task.supervision) if is_in_pod else None,
     )
+
+
+def _is_closed(task: SavedTask) -> bool:
+    return task.container is not None and task.container.phase is Phase.TERMINATED
 
 
 def _updates(framework: Framework, task: Task) -> Iterator[SavedUpdate]:

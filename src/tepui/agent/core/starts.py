@@ -77,21 +77,21 @@ def prepare(state: State, place: Place, step: Effects) -> None:
         path, link = "", task_link(executor, task.id)
     else:
         path, link = virtual_path_of(framework.id, executor.id), ""
-    has_image = _has_image(info_of(place))
+    has_image = _has_image(info_of(state, place))
     step.then.append(
         PrepareSandbox(container.id, container.directory, user, uris, path, link, has_image)
     )
 
 
-def needs_provisioning(place: Place) -> bool:
+def needs_provisioning(state: State, place: Place) -> bool:
     """Whether it may need image, volumes or networks."""
-    return info_of(place) is not None
+    return info_of(state, place) is not None
 
 
 def provision(state: State, place: Place, step: Effects) -> None:
     """What the container needs is being got."""
     framework, executor, _, container = place
-    info = info_of(place)
+    info = info_of(state, place)
     assert info is not None
     move(state, place, Phase.PROVISIONING)
     user = user_of(state, framework, command_of(place), executor.info.command)
@@ -114,7 +114,7 @@ def launch(state: State, place: Place, step: Effects) -> None:
             container.id,
             container.directory,
             command,
-            info_of(place),
+            info_of(state, place),
             environment(state, place),
             user_of(state, framework, command, executor.info.command),
             container.limits,
@@ -167,9 +167,22 @@ def command_of(place: Place) -> mesos.CommandInfo | None:
     return None if is_pod(place) else place.executor.info.command
 
 
-def info_of(place: Place) -> mesos.ContainerInfo | None:
-    """What its container is to be; None: a process."""
-    return (place.task.info if place.task is not None else place.executor.info).container
+def info_of(state: State, place: Place) -> mesos.ContainerInfo | None:
+    """What its container is to be; None: a process.
+
+    The agent's default is that of executors, so of command tasks and pods, too, but not of what is
+    within a pod (Mesos: slave.cpp, __run). A pod has what its framework could have asked for.
+    """
+    _, executor, task, container = place
+    own = (executor.info if task is None else task.info).container
+    default = state.settings.default_container_info
+    if own is not None or default is None or container is not executor.container:
+        return own
+    if executor.kind is not Kind.POD:
+        return default
+    if default.type is not mesos.ContainerInfo.Type.MESOS:
+        return None
+    return structs.replace(default, mesos=None)  # an image is of no use to what runs nothing
 
 
 def _has_image(info: mesos.ContainerInfo | None) -> bool:

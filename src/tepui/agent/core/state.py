@@ -42,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     boot_id: str = ""  # another one after each start of the machine
     switch_user: bool = True
     cgroups_enable_cfs: bool = False  # containers are throttled to the cpus they have
+    default_container_info: mesos.ContainerInfo | None = None  # of executors that have none
     executor_registration_timeout_ms: int = 60_000  # Mesos: slave/constants.hpp, as all below
     executor_reregistration_timeout_ms: int = 15_000  # Mesos's longest; its default is 2 s
     executor_shutdown_grace_period_ms: int = 5_000

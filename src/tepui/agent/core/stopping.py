@@ -42,7 +42,7 @@ def _destroy_tasks(
         if container is None or container.phase is Phase.TERMINATED:
             continue
         place = Place(framework, executor, task, container)
-        if pods.is_unknown(place):
+        if pods.is_unknown(state, place):
             pods.give_up(state, place, lives.TERMINATED, now_ms, step)
         else:
             container.ending = container.ending or lives.TERMINATED

@@ -83,9 +83,11 @@ def ended(
     memory_exceeded: str | None,
     now_ms: int,
     step: Effects,
+    text: str = "",
 ) -> None:
     """The container is gone, or has failed without a status: the terminal update says how.
 
+    `text` is what else is to be told of the end.
     With a command task its executor is over; a task of a pod takes its group with it if it failed.
     """
     framework, executor, task, container = place
@@ -97,14 +99,14 @@ def ended(
             state.timers.cancel(task.supervision.kill.timer)
     if executor.kind is Kind.POD:
         assert task is not None
-        _ended_in_pod(state, framework, executor, task, status, memory_exceeded, now_ms, step)
+        _ended_in_pod(state, framework, executor, task, status, memory_exceeded, now_ms, step, text)
         return
     if task is not None and container.ending is None and status is not None:
         assert task.supervision is not None
         if memory_exceeded is not None and task.supervision.kill is None:
             container.ending = lives.out_of_memory(container.limits, memory_exceeded)
         else:
-            end = _end_of_process(task.supervision, status)
+            end = _end_of_process(task.supervision, status, text)
             _say(state, framework, executor, task, end, now_ms, step)
     lives.executor_ended(
         state, executor, lives.STATUS_UNKNOWN if status is None else status, now_ms, step
@@ -120,6 +122,7 @@ def _ended_in_pod(
     memory_exceeded: str | None,
     now_ms: int,
     step: Effects,
+    text: str,
 ) -> None:
     supervision, container = task.supervision, task.container
     assert supervision is not None
@@ -131,7 +134,7 @@ def _ended_in_pod(
         end = End(ending.state, ending.message, ending.reason, None, ending.limitation)
     else:
         assert status is not None
-        end = _end_of_process(supervision, status)
+        end = _end_of_process(supervision, status, text)
     _say(state, framework, executor, task, end, now_ms, step)
     pods.task_over(state, framework, task, step)
     if end.state in FAILURES:
@@ -149,8 +152,8 @@ def _out_of_memory(
     return lives.out_of_memory(limits, text + memory_exceeded)
 
 
-def _end_of_process(supervision: Supervision, status: int) -> End:
-    text = "Command " + describe_status(status)
+def _end_of_process(supervision: Supervision, status: int, note: str) -> End:
+    text = "Command " + describe_status(status) + (f"; {note}" if note else "")
     if supervision.overdue:
         return End(TaskState.TASK_FAILED, text, OVERDUE)
     healthy = False if supervision.unhealthy else None

@@ -12,8 +12,10 @@ import msgspec
 from tepui.agent.core import metrics, updates
 from tepui.agent.core.actions import AnswerClassic, AnswerOperator, Json
 from tepui.agent.core.allocated import allocated, allocated_executor
+from tepui.agent.core.container_limits import with_limits
 from tepui.agent.core.effects import Effects
 from tepui.agent.core.events import Classic, ClassicAsked, OperatorCalled
+from tepui.agent.core.fitting import asked_in_pod
 from tepui.agent.core.state import Container, Executor, Framework, Phase, State, Task
 from tepui.resources import Ranges, Resources
 from tepui.wire import agent, mesos
@@ -39,7 +41,8 @@ def classic_asked(state: State, event: ClassicAsked, now_ms: int, step: Effects)
         case Classic.STATE:
             body = state_view(state)
         case Classic.CONTAINERS:
-            body = list(containers_view(state, event.usage, *_others(state, event)))
+            usage = _with_shares(state, event.usage)
+            body = list(containers_view(state, usage, *_others(state, event)))
         case Classic.STATISTICS:
             body = list(statistics_view(state, event.usage))
         case Classic.METRICS:
@@ -64,7 +67,8 @@ def _response(state: State, event: OperatorCalled, now_ms: int) -> Response:
             )
             return Response(type=kind, get_state=get_state)
         case Type.GET_CONTAINERS:
-            containers = tuple(_containers(state, event.usage, *_others(state, event)))
+            usage = _with_shares(state, event.usage)
+            containers = tuple(_containers(state, usage, *_others(state, event)))
             get_containers = Response.GetContainers(containers=containers)
             return Response(type=kind, get_containers=get_containers)
         case Type.GET_FRAMEWORKS:
@@ -194,6 +198,17 @@ def _nested(state: State) -> Iterator[Container]:
         container = state.frameworks[framework_id].tasks[task_id].container
         if container is not None:
             yield container
+
+
+def _with_shares(state: State, usage: Usage) -> Usage:
+    """With what the tasks of pods have asked for, where only their pod is limited."""
+    found = dict(usage)
+    for name, (framework_id, task_id) in state.task_containers.items():
+        statistics = found.get(name)
+        if statistics is not None and statistics.cpus_soft_limit is None:
+            asked = asked_in_pod(state, state.frameworks[framework_id].tasks[task_id].info)
+            found[name] = with_limits(statistics, asked)
+    return found
 
 
 def _container_status(container: Container) -> mesos.ContainerStatus:

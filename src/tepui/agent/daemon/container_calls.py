@@ -18,13 +18,12 @@ from tepui.agent.daemon.process_io import Reader, input_error
 from tepui.agent.daemon.put import Put
 from tepui.agent.daemon.session import Input
 from tepui.agent.daemon.sessions import NoTerminal, Sessions
-from tepui.agent.launcher.terminals import set_window
 from tepui.base import tasks
-from tepui.base.errors import Refused
+from tepui.base.errors import HostError, Refused
 from tepui.web.http import BODY_BYTES_MAX, Answer, Response, Streaming, text
 from tepui.web.requests import Requests
 from tepui.web.upload import Upload, UploadFailed
-from tepui.wire import agent, media, recordio
+from tepui.wire import agent, media, mesos, recordio
 from tepui.wire.agent import ProcessIO
 from tepui.wire.errors import Malformed
 
@@ -106,7 +105,7 @@ class ContainerCalls:
         name = flat(part.container_id)
         reply = await self.found(name)
         if reply.found is None:
-            return answered(reply)
+            return _not_attached(reply, name)
         try:
             if self._sessions.get(name) is not None:
                 return _streaming(self._sessions.reader(name, accepted.message), accepted)
@@ -127,7 +126,7 @@ class ContainerCalls:
         name = flat(first.container_id)
         reply = await self.found(name)
         if reply.found is None:
-            return answered(reply)
+            return _not_attached(reply, name)
         try:
             typed = await self._sessions.stdin(reply.found)
         except NoTerminal as none:
@@ -151,7 +150,7 @@ class ContainerCalls:
 
     async def _feed(self, found: FoundContainer, typed: Input, calls: CallStream) -> Answer:
         session = self._sessions.get(found.container_id)
-        feeding = asyncio.ensure_future(self._write_all(typed, calls))
+        feeding = asyncio.ensure_future(self._write_all(found.container_id, typed, calls))
         over = session.ended if session is not None else self._containers.gone(found.container_id)
         ending = asyncio.ensure_future(over.wait())
         try:
@@ -162,7 +161,7 @@ class ContainerCalls:
                 one.cancel()
             await asyncio.gather(feeding, ending, return_exceptions=True)
 
-    async def _write_all(self, typed: Input, calls: CallStream) -> Response:
+    async def _write_all(self, container_id: str, typed: Input, calls: CallStream) -> Response:
         while True:
             try:
                 call = await calls.next()
@@ -181,37 +180,51 @@ class ContainerCalls:
             if error is not None:
                 return text(400, error)
             assert attach.process_io is not None, "checked with the record"
-            refusal = await _apply(typed, attach.process_io)
+            refusal = await self._apply(container_id, typed, attach.process_io)
             if refusal is not None:
                 return refusal
+
+    async def _apply(self, container_id: str, typed: Input, message: ProcessIO) -> Response | None:
+        """The record is carried out; else the answer that says why not."""
+        tty = None if message.control is None else message.control.tty_info
+        if message.type is ProcessIO.Type.CONTROL:
+            if tty is not None and tty.window_size is not None:
+                return await self._resize(container_id, typed, tty.window_size)
+            return None
+        data = None if message.data is None else message.data.data
+        assert data is not None, "checked with the record"
+        if not data and not typed.is_terminal:
+            typed.close()
+            return None
+        try:
+            await typed.write(data)
+        except OSError as error:
+            return text(500, f"Failed writing to stdin: {error.strerror}")
+        return None
+
+    async def _resize(
+        self, container_id: str, typed: Input, size: mesos.TTYInfo.WindowSize
+    ) -> Response | None:
+        if not typed.is_terminal:
+            return text(400, "Unable to set the window size: it is no terminal")
+        if max(size.rows, size.columns) > WINDOW_MAX:
+            return text(400, f"Unable to set the window size: {WINDOW_MAX} is the most")
+        try:
+            await self._containers.runtime.resize(container_id, size.rows, size.columns)
+        except (HostError, OSError) as error:
+            return text(500, f"Unable to set the window size: {error}")
+        return None
 
     async def _end_with(self, found: FoundContainer, end: Callable[[], None]) -> None:
         await self._containers.gone(found.container_id).wait()
         end()
 
 
-async def _apply(typed: Input, message: ProcessIO) -> Response | None:
-    """The record is carried out; else the answer that says why not."""
-    tty = None if message.control is None else message.control.tty_info
-    if message.type is ProcessIO.Type.CONTROL:
-        if tty is not None and tty.window_size is not None:
-            size = tty.window_size
-            if not typed.is_terminal:
-                return text(400, "Unable to set the window size: it is no terminal")
-            if max(size.rows, size.columns) > WINDOW_MAX:
-                return text(400, f"Unable to set the window size: {WINDOW_MAX} is the most")
-            set_window(typed.fd, size.rows, size.columns)
-        return None
-    data = None if message.data is None else message.data.data
-    assert data is not None, "checked with the record"
-    if not data and not typed.is_terminal:
-        typed.close()
-        return None
-    try:
-        await typed.write(data)
-    except OSError as error:
-        return text(500, f"Failed writing to stdin: {error.strerror}")
-    return None
+def _not_attached(reply: AnswerContainer, container_id: str) -> Response:
+    """There is no such container: said as Mesos says it, with 500."""
+    return (
+        text(500, f"Unknown container {container_id}") if reply.status == 404 else answered(reply)
+    )
 
 
 def answered(reply: AnswerContainer) -> Response:

@@ -17,7 +17,7 @@ class ContainerOptions(Struct, frozen=True, kw_only=True):
 
     kinds: tuple[Kind, ...] = (Kind.PROCESS, Kind.DOCKER, Kind.OCI)
     sandbox_directory: str = "/mnt/mesos/sandbox"  # where containers with an image see theirs
-    default_container_info: mesos.ContainerInfo | None = None  # of tasks that have none
+    default_container_info: mesos.ContainerInfo | None = None  # of executors that have none
     pids_max: int | None = None  # processes and threads of a container; None: by the machine
     image_directory: str | None = None  # None: in the work_dir
     image_registry: str = "https://registry-1.docker.io"  # of names without one; or a directory
@@ -35,5 +35,8 @@ class ContainerOptions(Struct, frozen=True, kw_only=True):
     nvidia_devices: tuple[int, ...] | None = None  # numbers of GPUs; None: as `gpus` says, or all
     devices: tuple[Device, ...] | None = None  # that all may use; None: processes may use any
     capabilities: Allowed = Allowed()
+    user_ids: tuple[int, int] | None = (
+        None  # the first and the last for users of containers; None: the host's
+    )
     seccomp_directory: str | None = None  # where profiles are, by name
     seccomp_profile: str | None = None  # None: the one that comes with the agent

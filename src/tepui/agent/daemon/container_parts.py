@@ -16,6 +16,12 @@ from tepui.agent.containers.docker.settings import DockerSettings
 from tepui.agent.containers.images.images import Images
 from tepui.agent.containers.images.settings import ImageSettings
 from tepui.agent.containers.isolation.gpus import Gpu
+from tepui.agent.containers.isolation.user_ranges import UserRanges
+from tepui.agent.containers.isolation.user_support import (
+    WITHOUT_ROOT,
+    refusal_without_root,
+    refuse_without_users,
+)
 from tepui.agent.containers.networks import Networks, NetworkSettings
 from tepui.agent.containers.oci.finding import find_runtime
 from tepui.agent.containers.oci.runtime import OciConfig, OciRuntime
@@ -149,7 +155,14 @@ def container_parts(
     )
     launcher = ProcessRuntime(config, on_exit)
     changes_directory = os.path.join(options.work_dir, "containers")
+    image_directory = asked.image_directory or os.path.join(options.work_dir, "images")
     program, missing = find_runtime()
+    if program is not None and program.is_rootless:
+        missing = refusal_without_root(changes_directory, image_directory)
+        if missing:
+            program = None
+        elif Kind.OCI in asked.kinds:
+            log.warning("containers_without_root lacks=%s", WITHOUT_ROOT)
     oci = OciRuntime(
         launcher,
         OciConfig(
@@ -160,11 +173,15 @@ def container_parts(
         ),
     )
     lacks = {Kind.OCI: missing} if missing else {}
+    users = None
+    if asked.user_ids is not None:
+        refuse_without_users(
+            program, missing, changes_directory, image_directory, asked.user_ids[0]
+        )
+        users = UserRanges(*asked.user_ids)
     docker = DockerEngine(_docker(options), on_exit) if Kind.DOCKER in asked.kinds else None
     runtimes = Runtimes(oci)
-    images = Images(
-        Path(asked.image_directory or os.path.join(options.work_dir, "images")), _images(asked)
-    )
+    images = Images(Path(image_directory), _images(asked))
     networks = Networks(_networks(asked), os.path.join(options.work_dir, "networks"))
     grounds = Grounds(os.path.join(options.work_dir, "grounds"))
     secrets = Secrets(options.work_dir, os.path.join(options.runtime_dir, "secrets"))
@@ -179,7 +196,9 @@ def container_parts(
     disk = DiskUsage(asked.disk_interval_ms, changes_directory)
     layout = detect() if options.cgroups else None
     volumes = DockerVolumes(options.work_dir)
-    provisioning = Provisioning(asked, lacks, runtimes, images, networks, grounds, secrets, volumes)
+    provisioning = Provisioning(
+        asked, lacks, runtimes, images, networks, grounds, secrets, volumes, users
+    )
     return ContainerParts(
         launcher,
         docker,

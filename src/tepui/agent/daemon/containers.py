@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Final
 
@@ -36,6 +37,10 @@ from tepui.wire import mesos
 MIB = 1 << 20
 PROGRESS_S = 5.0
 GIVEN_UP: Final = "the container was destroyed before it was launched"
+FAILED: Final = {  # what is counted of that, by the names that Mesos's metrics have
+    "destroy": "containerizer/mesos/container_destroy_errors",
+    "release": "containerizer/mesos/provisioner/remove_container_errors",
+}
 FAULTS: Final = (HostError, OSError)  # OSError: the launcher's directory, when it is started anew
 
 log = logging.getLogger("tepui.agent")
@@ -81,6 +86,7 @@ class Containers:
         self._limits: dict[str, Limits] = {}  # of the containers that there are
         self._waiting: dict[str, asyncio.Future[Exited]] = {}  # of commands that someone awaits
         self._jobs: set[asyncio.Task[None]] = set()
+        self._failed: Counter[str] = Counter()  # what was tried in vain, by its name in the log
         self._early: list[Exited] | None = None  # exits that come while the core recovers
 
     @property
@@ -191,6 +197,8 @@ class Containers:
             self.forget(name)
         elif self._limits.pop(name, None) is not None:
             log.info("container_exited container=%s status=%s", name, exited.wait_status)
+            if exited.text:
+                log.warning("container_note container=%s text=%s", name, exited.text)
             self._put(_exited_event(exited))
         else:
             self.forget(name)
@@ -308,10 +316,11 @@ class Containers:
         return self._usage.statistics(await self._sample(), self._limits)
 
     async def metrics(self) -> dict[str, float]:
-        """What all of them use together."""
+        """What all of them use together, and what could not be done with them."""
         assert self._usage is not None, "bound before the first launch"
         top = [name for name in self._limits if _is_top(name)]
-        return self._usage.metrics(await self._sample(), top)
+        used = self._usage.metrics(await self._sample(), top)
+        return used | {metric: float(self._failed[name]) for name, metric in FAILED.items()}
 
     async def close(self) -> None:
         """Wait for what is under way; what is provisioned is given up."""
@@ -437,6 +446,7 @@ class Containers:
         try:
             await doing
         except FAULTS as error:
+            self._failed[name] += 1
             log.warning("%s_failed container=%s reason=%s", name, container_id, error)
 
     def _do(self, doing: Coroutine[None, None, None]) -> None:
@@ -457,7 +467,8 @@ def _network_infos(addresses: tuple[str, ...]) -> tuple[mesos.NetworkInfo, ...]:
 
 
 def _exited_event(exited: Exited) -> ContainerExited:
-    return ContainerExited(exited.container_id, exited.wait_status, _memory_text(exited))
+    memory = _memory_text(exited)
+    return ContainerExited(exited.container_id, exited.wait_status, memory, exited.text)
 
 
 def _memory_text(exited: Exited) -> str | None:

@@ -246,7 +246,8 @@ class AgentDaemon:
             if error is not None:
                 log.warning("new_agent_after_reboot reason=%s", error)
                 objects = {key: one for key, one in objects.items() if key != AGENT}
-        await self._parts.find_out(awaits_docker=awaits_docker(objects))
+        default = self.state.settings.default_container_info
+        await self._parts.find_out(awaits_docker=awaits_docker(objects, default))
         left = Leftovers(
             saved=objects,
             containers=await self.containers.recover(),

@@ -74,6 +74,7 @@ def settings_of(options: AgentOptions, ip: str, port: int, hostname: str) -> Set
         boot_id=boot_id(),
         switch_user=options.switch_user,
         cgroups_enable_cfs=options.cgroups_enable_cfs,
+        default_container_info=options.containers.default_container_info,
         executor_registration_timeout_ms=options.executor_registration_timeout_ms,
         executor_reregistration_timeout_ms=options.executor_reregistration_timeout_ms,
         executor_shutdown_grace_period_ms=options.executor_shutdown_grace_period_ms,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
@@ -18,16 +19,17 @@ from msgspec.structs import replace
 from tepui.agent.containers.images.errors import ImageError
 from tepui.agent.containers.images.image import Image, PullRequest
 from tepui.agent.containers.images.images import Images
+from tepui.agent.containers.isolation.user_ranges import UserRanges
 from tepui.agent.containers.networks import (
     Networks,
     asked_of,
     network_info_of,
 )
 from tepui.agent.containers.runtime import Runtime
-from tepui.agent.containers.spec import ContainerSpec, Isolation, Mount
+from tepui.agent.containers.spec import ContainerSpec, Isolation, Mount, Users
 from tepui.agent.containers.specs.errors import Unsupported
 from tepui.agent.containers.specs.kinds import Kind, kind_of
-from tepui.agent.containers.specs.oci import NETWORK, NEW, Ground, namespaces_of
+from tepui.agent.containers.specs.oci import NETWORK, NEW, USER, Ground, namespaces_of
 from tepui.agent.containers.specs.wanted import Wanted, wanted_of
 from tepui.agent.containers.volumes.docker import DockerVolume, DockerVolumes
 from tepui.agent.containers.volumes.mounts import Place, volume_mount
@@ -40,6 +42,10 @@ from tepui.wire import mesos
 
 NET: Final = "..net"  # no container of the API has a dot in its name, nor an empty one
 FAULTS: Final = (HostError, OSError, ValueError, Refused, Unsupported, ImageError)
+
+NO_NETWORKS: Final = (
+    "networks need root, and this agent has none: a container has the host's network, or none"
+)
 
 log = logging.getLogger("tepui.agent")
 
@@ -57,6 +63,7 @@ class Provisioning:
         grounds: Grounds,
         secrets: Secrets,
         docker_volumes: DockerVolumes,
+        users: UserRanges | None = None,
     ) -> None:
         self._options = options
         self._lacks = lacks
@@ -66,10 +73,16 @@ class Provisioning:
         self._grounds = grounds
         self._secrets = secrets
         self._docker_volumes = docker_volumes
+        self._users = users  # None: containers have those of the host
 
     async def start(self, living: Collection[str]) -> None:
         """Clear what containers that are no more have left; `living` are those that the runtimes have."""
         self._grounds.load()
+        if self._users is not None:
+            for container_id in self._grounds.ids():
+                users = self._grounds[container_id].users
+                if users is not None:
+                    self._users.adopt(container_id, users)
         await self._images.start()
         await self._networks.start(living)
         await self._docker_volumes.start(living)
@@ -121,12 +134,16 @@ class Provisioning:
         await self._docker_volumes.release(container_id)
         await asyncio.to_thread(self._secrets.drop, container_id)
         self._images.release(container_id)
+        if self._users is not None:
+            self._users.release(container_id)
         self._grounds.drop(container_id)
 
     async def _provision(
         self, asked: ProvisionContainer, wanted: Wanted, say: Callable[[str], None]
     ) -> None:
         name = asked.container_id
+        if wanted.networks and os.geteuid() != 0:
+            raise Unsupported(NO_NETWORKS)
         has_image = wanted.image is not None
         inside = self._options.sandbox_directory if has_image else asked.directory
         ground = Ground(container_id=name, sandbox_inside=inside)
@@ -146,12 +163,28 @@ class Provisioning:
             mounted = await self._mount_docker_volumes(name, wanted, asked.directory)
             mounts = await asyncio.to_thread(self._volumes, name, wanted, place, images, mounted)
         parent = None if asked.parent is None else self._grounds.get(asked.parent)
-        spaces = namespaces_of(wanted, {} if parent is None else parent.shared)
+        ground = self._with_users(ground, wanted, parent)
+        shared = {} if parent is None else parent.shared
+        spaces = namespaces_of(wanted, shared, has_users=ground.users is not None)
         hostname = None
         if "uts" in spaces:
             hostname = wanted.hostname or (parent and parent.hostname) or _hostname_of(name)
         ground = replace(ground, mounts=mounts, namespaces=spaces, hostname=hostname)
         self._grounds.know(await self._join(ground, wanted, asked.directory, parent))
+
+    def _with_users(self, ground: Ground, wanted: Wanted, parent: Ground | None) -> Ground:
+        """Users of its own where it has an image, or a network that containers with images may come to have.
+
+        In a network that was made without, there are none: it would not be theirs.
+        """
+        joins = parent is not None and NETWORK in parent.shared and not wanted.networks
+        if self._users is None or not (wanted.image or wanted.networks):
+            return ground
+        if joins and parent is not None and parent.users is None:
+            return ground
+        ground = replace(ground, users=self._users.take(ground.container_id))
+        self._grounds.know(ground)
+        return ground
 
     async def _pull(
         self, name: str, wanted: Wanted, say: Callable[[str], None]
@@ -206,9 +239,9 @@ class Provisioning:
             networks = asked_of(wanted.networks)
             ground = replace(ground, has_group=True)
             self._grounds.know(ground)
-            path = await self._hold_network(name, directory)
-            attached = await self._networks.attach(name, path, networks)
-            spaces = {**ground.namespaces, NETWORK: path}
+            made = await self._hold_network(name, directory, ground.users)
+            attached = await self._networks.attach(name, made[NETWORK], networks)
+            spaces = {**ground.namespaces, **made}
             ground = replace(ground, namespaces=spaces, attached=attached)
         elif parent is not None and NETWORK in ground.namespaces:
             ground = replace(ground, attached=parent.attached)
@@ -219,18 +252,24 @@ class Provisioning:
         mounts = self._networks.files(name, place, hostname, ground.attached, host_network=is_host)
         return replace(ground, mounts=(*ground.mounts, *mounts))
 
-    async def _hold_network(self, name: str, directory: str) -> str:
-        """The path of a new network namespace, which is there as long as its group."""
+    async def _hold_network(
+        self, name: str, directory: str, users: Users | None
+    ) -> Mapping[str, str]:
+        """The paths of a new network namespace, and of the user namespace that it belongs to, if that is new.
+
+        They are there as long as their group.
+        """
+        spaces = {NETWORK: NEW} if users is None else {USER: NEW, NETWORK: NEW}
         group = ContainerSpec(
             container_id=name + NET,
             program="",
             argv=(),
             environment={},
             directory=directory,
-            isolation=Isolation(namespaces={NETWORK: NEW}),
+            isolation=Isolation(namespaces=spaces, users=users),
         )
         started = await self._runtime.launch(group)
-        return started.namespaces[NETWORK]
+        return started.namespaces
 
     async def _end_group(self, group: str) -> None:
         """The namespace that the group holds is gone with its last process."""
@@ -247,6 +286,8 @@ def is_group_of_network(container_id: str) -> bool:
 
 def _request(image: mesos.Image) -> PullRequest:
     if image.docker is None:
+        if image.type is mesos.Image.Type.DOCKER:
+            raise Unsupported("the image has type DOCKER, but no 'docker' that names it")
         raise Unsupported("this agent runs images of Docker and OCI, not of Appc")
     secret = image.docker.config
     if secret is not None and secret.value is None:

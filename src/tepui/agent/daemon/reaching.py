@@ -9,6 +9,7 @@ An id is that of the container, with those around it before it, joined by dots.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from typing import Final
 
@@ -104,4 +105,5 @@ async def _connect_here(port: int) -> socket.socket:
         else:
             return made
     assert fault is not None, "every address failed"
-    raise HostError("connect to", f"port {port}", fault.strerror or str(fault) or "no answer")
+    cause = os.strerror(fault.errno) if fault.errno else "no answer"  # asyncio has words of its own
+    raise HostError("connect to", f"port {port}", cause)

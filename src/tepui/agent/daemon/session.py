@@ -16,7 +16,7 @@ from tepui.agent.daemon.process_io import Reader, data_of
 from tepui.base.errors import Refused
 from tepui.wire.agent import ProcessIO
 
-READ_BYTES: Final = 64 * 1024
+READ_BYTES: Final = 256 * 1024
 READERS_MAX: Final = 16  # of one session or terminal
 
 

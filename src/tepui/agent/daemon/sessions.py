@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import os
 from collections.abc import Callable, Coroutine
@@ -28,6 +30,7 @@ from tepui.wire import media
 from tepui.wire.agent import ProcessIO
 
 SESSIONS_MAX: Final = 500  # three descriptors and a process each
+PIPE_BYTES: Final = 1 << 20  # Linux gives 64 KiB by itself
 UNREAD_S: Final = 30.0  # a session that has ended and that nobody came to read is given up
 
 STDOUT: Final = ProcessIO.Data.Type.STDOUT
@@ -182,7 +185,7 @@ class Sessions:
         fds: list[int] = []
         try:
             for _ in range(3):
-                fds += os.pipe()
+                fds += _wide_pipe()
             stdin_fd, to_stdin, stdout, stdout_fd, stderr, stderr_fd = fds
             stdio = Stdio(stdin_fd, stdout_fd, stderr_fd)
             pid, exiting = await self._containers.start(spec, stdio)
@@ -236,6 +239,14 @@ class Sessions:
         job = tasks.start(doing)
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
+
+
+def _wide_pipe() -> tuple[int, int]:
+    """One that holds much, so that a busy machine need not change between its ends all the time."""
+    ends = os.pipe()
+    with contextlib.suppress(OSError):  # without privileges there is a limit for all of a user's
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return ends
 
 
 class _Follow:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from tepui.agent.containers.images.image import Image
-from tepui.agent.containers.spec import ContainerSpec, Inside
+from tepui.agent.containers.spec import ContainerSpec, Inside, InsideDocker
 from tepui.agent.containers.specs.docker import docker_spec
 from tepui.agent.containers.specs.errors import Unsupported
 from tepui.agent.containers.specs.image_users import ImageUser, image_user
@@ -26,6 +26,7 @@ from tepui.agent.containers.specs.wanted import Wanted, wanted_of
 from tepui.agent.containers.users import ids_of
 from tepui.agent.containers.volumes.secrets import Secrets
 from tepui.agent.core.actions import NO_LIMITS, CommandProbe, LaunchContainer
+from tepui.agent.core.environment import own_variables
 from tepui.agent.daemon.container_options import ContainerOptions
 from tepui.agent.daemon.devices import Devices
 from tepui.agent.daemon.grounds import Grounds
@@ -121,7 +122,9 @@ class Specs:
             parent=parent,
         )
         if is_docker:
-            return replace(plain, inside=Inside())
+            # The Engine gives what its container has; the framework's user is none of the image's.
+            own = own_variables(command)
+            return replace(plain, environment=own, inside=InsideDocker(user=command.user or ""))
         if ground is None:
             return plain
         who = ground.user
@@ -202,7 +205,8 @@ class Specs:
         own = spec.isolation
         if own is None or not spec.program or os.geteuid() != 0:
             return
-        self._secrets.hand_over(spec.container_id, own.uid, own.gid)
+        first = 0 if own.users is None else own.users.first
+        self._secrets.hand_over(spec.container_id, first + own.uid, first + own.gid)
         if os.stat(spec.directory).st_uid != own.uid:
             await asyncio.to_thread(_give, spec.directory, own.uid, own.gid)
 

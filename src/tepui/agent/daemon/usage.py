@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tepui.agent.containers.runtimes import Runtimes
 from tepui.agent.containers.spec import Usage
 from tepui.agent.containers.usage.reading import Sampler, places_in
 from tepui.agent.containers.usage.statistics import statistics_of
 from tepui.agent.containers.usage.used import Reading
-from tepui.agent.core.actions import Limits
+from tepui.agent.core.actions import NO_LIMITS, Limits
 from tepui.agent.daemon.disk_usage import DiskUsage
 from tepui.agent.launcher.cgroups import Layout
 from tepui.base.errors import HostError
@@ -23,6 +24,7 @@ from tepui.wire import mesos
 READ_AT_ONCE: Final = 50  # containers; half a millisecond
 RATE_S_MIN: Final = 1.0  # over less, how much cpu is used says little
 FAULTS: Final = (HostError, OSError)
+SUMMED: Final = ("cpu_user_us", "cpu_system_us", "mem_total_bytes", "mem_anon_bytes", "threads")
 
 
 class Sample(Struct, frozen=True):
@@ -80,11 +82,23 @@ class ContainerUsage:
     def statistics(
         self, sample: Sample, limits: Mapping[str, Limits]
     ) -> dict[str, mesos.ResourceStatistics]:
-        """The sample as Mesos's messages."""
-        return {
-            name: statistics_of(reading, limits.get(name), sample.at_s, self._disk.held_bytes(name))
-            for name, reading in sample.readings.items()
-        }
+        """The sample as Mesos's messages. A container's processes are also those of the ones in it.
+
+        One that shares the limits of the container around it has none of its own.
+        """
+        processes = _with_those_within(
+            {name: one.processes for name, one in sample.readings.items()}
+        )
+        found: dict[str, mesos.ResourceStatistics] = {}
+        for name, reading in sample.readings.items():
+            own = limits.get(name)
+            found[name] = statistics_of(
+                replace(reading, processes=processes[name]),
+                None if own == NO_LIMITS else own,
+                sample.at_s,
+                self._disk.held_bytes(name),
+            )
+        return found
 
     def metrics(self, sample: Sample, top: Iterable[str]) -> dict[str, float]:
         """Sums over all containers. `top` are those in no other, whose use has that of those in them."""
@@ -132,7 +146,8 @@ class ContainerUsage:
             else:
                 found[name] = reading
         asked = await asyncio.gather(*(self._ask(name) for name in others))
-        found.update({name: one for name, one in zip(others, asked, strict=True) if one})
+        told = {name: one for name, one in zip(others, asked, strict=True) if one is not None}
+        found.update(_summed(told))
         return Sample(time.time(), found)
 
     def _sampled(self, _: asyncio.Task[Sample]) -> None:
@@ -170,6 +185,31 @@ def reading_of(usage: Usage) -> Reading:
         processes=usage.processes,
         threads=usage.threads,
     )
+
+
+def _summed(readings: Mapping[str, Reading]) -> dict[str, Reading]:
+    """What runtimes say of each container alone, with what those in it use, as cgroups count it.
+
+    How many processes there are stays without those.
+    """
+    sums = {
+        field: _with_those_within({name: getattr(one, field) for name, one in readings.items()})
+        for field in SUMMED
+    }
+    return {
+        name: replace(one, **{field: sums[field][name] for field in SUMMED})
+        for name, one in readings.items()
+    }
+
+
+def _with_those_within(numbers: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Each number with those of the containers within its own."""
+    found = dict(numbers)
+    for name, number in numbers.items():
+        for around in lineage_of(name)[:-1]:
+            if around in found and number is not None:
+                found[around] = (found[around] or 0) + number
+    return found
 
 
 def _sum(numbers: Iterable[int | None]) -> float:

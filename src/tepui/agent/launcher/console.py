@@ -27,7 +27,7 @@ class Console:
         sandbox_fd: int,
         name: str,
         bytes_max: int,
-        owner: tuple[int, int],
+        owner: tuple[int | None, int],
     ) -> None:
         """Raises Fault."""
         self._window = window

@@ -20,8 +20,8 @@ from . import EXITS_NAME, LOG_NAME, SOCKET_NAME, tree
 from .cgroups import KINDS, Cgroups, detect, not_enforced, remove_directory, write
 from .lifecycle import Lifecycle
 from .loop import Loop
-from .oci import BUNDLES_NAME, STATE_NAME, remove_all
 from .records import Records
+from .rooms import Rooms
 from .serve import BACKLOG, Server
 
 LOCK_S = 30.0  # for a launcher that is ending to be gone
@@ -88,8 +88,8 @@ def run(config: Config, ready_fd: int) -> None:
     if cgroups is not None and not cgroups.enforced():
         cgroups = None
     sweep(cgroups, processes)
-    for name in (BUNDLES_NAME, STATE_NAME):
-        remove_all(f"{directory}/{name}")
+    rooms = Rooms(directory, token)
+    rooms.clear()
     loop = Loop()
     listener = listen(directory)
     enforced = cgroups.enforced() if cgroups is not None else []
@@ -101,6 +101,7 @@ def run(config: Config, ready_fd: int) -> None:
         Records(f"{directory}/{EXITS_NAME}"),
         server.tell,
         f"/proc/{os.getpid()}/fd/{directory_fd}",
+        rooms,
     )
     lifecycle.children_get_oom_score(spare_from_oom() if root else "")
     home = enter_own_cgroup(cgroups)
@@ -109,6 +110,7 @@ def run(config: Config, ready_fd: int) -> None:
     os.write(ready_fd, READY)
     os.close(ready_fd)
     server.serve(lifecycle)
+    rooms.clear()
     os.unlink(f"{directory}/{SOCKET_NAME}")
     if cgroups is not None:
         leave_own_cgroup(cgroups, home)

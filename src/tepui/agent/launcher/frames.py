@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 PROTOCOL_VERSION = 1
-REVISION = 1  # what was added since: containers, groups, terminals, descriptors, further limits
+CONTAINERS_REVISION = (
+    1  # what was added since: containers, groups, terminals, descriptors, further limits
+)
+REVISION = 2  # and then: user namespaces
 HEADER_BYTES = 4
 FRAME_BYTES_MAX = 8 << 20  # an environment and arguments are at most 2 MiB for the kernel
 Message = dict[str, object]

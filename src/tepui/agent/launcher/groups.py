@@ -13,14 +13,16 @@ import signal
 import socket
 import struct
 
-from . import terminals
-from .request import Fault
+from . import idmapped, terminals
+from .request import Fault, bad
 from .spawn import ALL_SIGNALS, describe
+from .users import NAMESPACE, Users
 
 KINDS = {  # by their names in an OCI configuration: what unshare(2) and /proc call them
     "network": (0x40000000, "net"),
     "ipc": (0x08000000, "ipc"),
     "uts": (0x04000000, "uts"),
+    NAMESPACE: (0, "user"),  # made before the others, which are its own
 }
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 IFF_UP = 1
@@ -36,8 +38,10 @@ class Maker:
 
     __slots__ = ("kinds", "pid", "socket")
 
-    def __init__(self, kinds: list[str], hostname: str) -> None:
+    def __init__(self, kinds: list[str], hostname: str, users: Users | None = None) -> None:
         """Raises Fault."""
+        if NAMESPACE in kinds and users is None:
+            raise bad("users", "a user namespace needs them")
         for kind in kinds:
             if kind not in KINDS:
                 known = ", ".join(KINDS)
@@ -49,7 +53,7 @@ class Maker:
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                _make(kinds, hostname, theirs)
+                _make(kinds, hostname, users, theirs)
         except OSError as error:
             self.socket.close()
             raise Fault("make", "namespaces", describe(error)) from None
@@ -79,9 +83,12 @@ def path_of(fd: int) -> str:
     return f"/proc/{os.getpid()}/fd/{fd}"
 
 
-def _make(kinds: list[str], hostname: str, theirs: socket.socket) -> None:
+def _make(kinds: list[str], hostname: str, users: Users | None, theirs: socket.socket) -> None:
     """In the child: make, send, end. Never returns."""
     try:
+        if users is not None and NAMESPACE in kinds:
+            users.open()
+            idmapped.join(users.namespace_fd)
         flags = 0
         for kind in kinds:
             flags |= KINDS[kind][0]

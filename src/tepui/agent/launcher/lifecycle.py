@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from .frames import Message
     from .limits import Limits
     from .loop import Loop
+    from .oci import Oci
     from .output import Stream
     from .records import Records
     from .request import Launch
+    from .rooms import Rooms
 
 CONTAINERS_MAX = 10_000  # running at one time on one machine
 RETRY_S = 0.003  # between two looks at a killed tree
@@ -64,10 +66,11 @@ class Lifecycle:
         records: Records,
         tell: Callable[[Message], None],
         directory: str = "",
+        rooms: Rooms | None = None,
     ) -> None:
         self.loop = loop
         self.population = Population(processes)
-        self.starter = Starter(cgroups, processes, directory)
+        self.starter = Starter(cgroups, processes, directory, rooms)
         self.ending = Ending(loop, self.population, records, tell)
         self._records = records
         self._reaper = Reaper()
@@ -184,9 +187,9 @@ class Lifecycle:
 
     def _look_for_program(self, container: Container) -> None:
         """The error pipe of a runtime closed: the program was reached, or something has ended, or will soon."""
-        if container.is_created and container.error_fd < 0 and tree.has_executed(container.pid):
+        if container.is_created and container.error_fd < 0:
             process = tree.read_process(container.pid)
-            if process is not None and not process.ended:
+            if process is not None and process.executed and not process.ended:
                 self._reached(container)
 
     def _created(self, container: Container, wait_status: int) -> None:
@@ -195,10 +198,7 @@ class Lifecycle:
         assert oci is not None, "only what a runtime starts is created"
         del self.population.by_pid[container.pid]
         if wait_status != 0:
-            cause = NO_MEMORY_TEXT if container.oom else oci.error(wait_status)
-            if container.is_doomed:
-                cause = DOOMED_TEXT
-            self._fail(container, Fault("start", f"'{container.subject}'", cause))
+            self._fail(container, _not_created(container, oci, wait_status))
             return
         try:
             container.pid = oci.pid()
@@ -377,6 +377,21 @@ class Lifecycle:
         if population.ending or any(one.is_created for one in population.unreached.values()):
             return RETRY_S
         return LINGERING_RETRY_S if self.ending.lingering else IDLE_RETRY_S
+
+
+def _not_created(container: Container, oci: Oci, wait_status: int) -> Fault:
+    """Return why the runtime made no container, or why there was no runtime at all.
+
+    The end of the child that was to become it may be heard of before what it has written.
+    """
+    if container.is_doomed:
+        return Fault("start", f"'{container.subject}'", DOOMED_TEXT)
+    try:
+        fault = spawn.launch_error(container.error_fd, container.subject)
+    except OSError:  # nothing was written, or all of it is read
+        fault = None
+    cause = NO_MEMORY_TEXT if container.oom else oci.error(wait_status)
+    return fault or Fault("start", f"'{container.subject}'", cause)
 
 
 def _not_executed(container: Container, wait_status: int) -> Fault:

@@ -15,8 +15,9 @@ import errno
 import json
 import os
 
-from . import mounts
+from . import idmapped, mounts
 from .request import Fault, bad, integer_in, name_in, text_in, texts_in
+from .users import NAMESPACE, users_in
 
 TYPE_CHECKING = False  # typing itself is not imported: it costs memory
 if TYPE_CHECKING:
@@ -32,34 +33,46 @@ LOG_BYTES_MAX = 64 << 10
 PID_BYTES_MAX = 32
 NO_RLIMIT = 2**64 - 1  # RLIM_INFINITY, as the kernel counts it
 UMASK = 0o022
+KERNEL_FILES = ("sysfs", "proc")
 DEPTH_MAX = 8  # of what is removed: bundles are flat
 
 
 class Volume:
-    """A mount that is made before the runtime begins: a shared directory, or layers merged to one."""
+    """A mount that is made before the runtime begins.
 
-    __slots__ = ("layers", "source")
+    It is of a directory or a file, or of layers merged to one, or of the host's own `kind` of kernel files.
+    With `is_mapped` it has the owners that the container's users give.
+    """
+
+    __slots__ = ("is_mapped", "kind", "layers", "source")
 
     def __init__(self, message: Message) -> None:
         self.source = text_in(message, "source")
         self.layers = texts_in(message, "layers")
+        self.kind = text_in(message, "kind") if message.get("kind") else ""
+        self.is_mapped = message.get("is_mapped") is True
+        if self.kind not in ("", *KERNEL_FILES):
+            raise bad("kind", f"'{self.kind}' is none of {', '.join(KERNEL_FILES)}")
 
 
 class Oci:
     """What the runtime is to do: start the container of `config`, or the `process` of a session in `parent`.
 
-    `layers`: the container's root, changed in `upper`; none are the host's. `hidden` directories of the host are
-    seen empty by the runtime, `guarded` ones it can only read, `bundle` and `state` are its own.
+    `layers`: the container's root, changed in `upper`; none are the host's. With `is_rootless` the runtime
+    is at work in the user namespace of `outer_fd`, whose root is the launcher's user. `hidden` directories of the
+    host are seen empty by the runtime, `guarded` ones it can only read, `bundle` and `state` are its own.
     """
 
     __slots__ = (
-        "bundle", "config", "gid", "guarded", "hidden", "is_crun", "layers", "may_gain", "name", "parent", "process",
-        "runtime", "state", "uid", "upper", "volumes", "work",
+        "bundle", "config", "gid", "guarded", "hidden", "is_crun", "is_rootless", "layers", "may_gain", "name",
+        "outer_fd", "parent", "process", "runtime", "state", "uid", "upper", "users", "volumes", "work",
     )  # fmt: skip
 
     def __init__(self, message: Message) -> None:
         self.runtime = text_in(message, "runtime")
         self.is_crun = message.get("is_crun") is True
+        self.is_rootless = message.get("is_rootless") is True
+        self.outer_fd = -1
         self.name = name_in(message, "name")
         self.bundle = directory_in(message, "bundle")
         self.state = directory_in(message, "state")
@@ -72,6 +85,7 @@ class Oci:
         self.hidden = texts_in(message, "hidden")
         self.guarded = texts_in(message, "guarded")
         self.volumes = [Volume(one) for one in objects_in(message, "volumes")]
+        self.users = users_in(message, _user_namespace_in(self.config))
         program = object_in(self.config, "process") if self.config else self.process
         user = object_in(program, "user")
         self.uid, self.gid = integer_in(user, "uid"), integer_in(user, "gid")
@@ -83,6 +97,11 @@ class Oci:
     def is_session(self) -> bool:
         """It runs in another container."""
         return bool(self.parent)
+
+    @property
+    def owner(self) -> tuple[int | None, int]:
+        """Whose the container's files are on disk; None: the launcher's user's, who can be nobody else."""
+        return (None, 0) if self.is_rootless else (self.uid, self.gid)
 
     @property
     def pid_file(self) -> str:
@@ -121,7 +140,7 @@ class Oci:
             UMASK  # for directories that the runtime makes; the program's is in the configuration
         )
         plan.keeps_error_pipe = True
-        plan.steps = self._session_steps(plan) if self.is_session else self._steps()
+        plan.steps = self._session_steps(plan) if self.is_session else self._steps(plan)
         plan.last_steps = [("hide directories from the runtime of", self._hide)]
 
     def _command(self, console: str) -> list[str]:
@@ -143,25 +162,36 @@ class Oci:
 
     # Before: in the child
 
-    def _steps(self) -> list[tuple[str, Callable[[], None]]]:
+    def _steps(self, plan: Plan) -> list[tuple[str, Callable[[], None]]]:
         trees: list[int] = []
+        users = self.users
+        config = json.dumps(
+            self.config
+        ).encode()  # here: the child copies each page that it touches
 
         def make_bundle() -> None:
-            os.makedirs(self.state, mode=0o700, exist_ok=True)
-            os.makedirs(f"{self.bundle}/rootfs")
+            _make_directory(self.state, 0o700)
+            _make_directory(self.bundle)
+            os.mkdir(f"{self.bundle}/rootfs")
             for number in range(len(self.volumes)):
                 os.makedirs(f"{self.bundle}/volumes/{number}")
-            _write(f"{self.bundle}/config.json", json.dumps(self.config))
+            _write(f"{self.bundle}/config.json", config)
 
         def isolate() -> None:
-            mounts.enter_own_namespace()
+            self._enter()
+            if users is not None:
+                users.open()
             for one in self.volumes:
-                trees.append(-1 if one.layers else mounts.tree_at(one.source))
+                trees.append(-1 if one.layers or one.kind else mounts.tree_at(one.source))
+                if users is not None and one.is_mapped and trees[-1] >= 0:
+                    idmapped.map_tree_if_possible(trees[-1], users.namespace_fd)
             mounts.make_slave()
 
         def mount_root() -> None:
             if self.layers:
-                mounts.overlay(self.layers, self.upper, self.work, f"{self.bundle}/rootfs")
+                root = f"{self.bundle}/rootfs"
+                more = self.is_rootless
+                mounts.overlay(self.layers, self.upper, self.work, root, users, is_rootless=more)
             else:
                 mounts.host_root(f"{self.bundle}/rootfs")
 
@@ -169,43 +199,62 @@ class Oci:
             for number, one in enumerate(self.volumes):
                 place = f"{self.bundle}/volumes/{number}"
                 if one.layers:
-                    mounts.overlay(one.layers, "", "", place)
+                    mounts.overlay(one.layers, "", "", place, users, is_rootless=self.is_rootless)
+                    continue
+                if one.kind:
+                    mounts.kernel_files(one.kind, place)
                     continue
                 if trees[number] >= 0 and not _is_directory(trees[number]):
                     os.rmdir(place)
-                    _write(place, "")
+                    _write(place, b"")
                 mounts.put_tree(trees[number], place)
 
-        return [
+        def open_way() -> None:
+            # The runtime gives streams to the container's root: the host's null device must not be one of them.
+            os.mkdir(f"{self.bundle}/null")
+            self._own_null(plan, f"{self.bundle}/null")
+            mounts.open_way(self.bundle, self.state)
+
+        steps = [
             ("make the bundle of", make_bundle),
             ("give a mount namespace to", isolate),
             ("mount the root of", mount_root),
             ("mount the volumes of", mount_volumes),
         ]
+        return steps if users is None else [*steps, ("open the way for the users of", open_way)]
 
     def _session_steps(self, plan: Plan) -> list[tuple[str, Callable[[], None]]]:
+        process = json.dumps(self.process).encode()
+
         def make_bundle() -> None:
-            os.makedirs(f"{self.bundle}/rootfs")
-            _write(f"{self.bundle}/process.json", json.dumps(self.process))
+            _make_directory(self.bundle)
+            os.mkdir(f"{self.bundle}/rootfs")
+            _write(f"{self.bundle}/process.json", process)
 
         def isolate() -> None:
-            mounts.enter_own_namespace()
+            self._enter()
             mounts.make_slave()
 
         def own_null() -> None:
             # The runtime gives streams to the session's user: the host's null device must not be one of them.
-            null_fd = mounts.own_null(f"{self.bundle}/rootfs")
-            given = (plan.stdin_fd, plan.stdout_fd, plan.stderr_fd)
-            for fd, source in enumerate(given):
-                if source == plan.null_fd:
-                    os.dup2(null_fd, fd)
-            os.close(null_fd)
+            self._own_null(plan, f"{self.bundle}/rootfs")
 
-        return [
-            ("make the bundle of", make_bundle),
-            ("give a mount namespace to", isolate),
-            ("open the streams of", own_null),
-        ]
+        steps = [("make the bundle of", make_bundle), ("give a mount namespace to", isolate)]
+        # Without root no device is made, and none of the host's is given away.
+        return steps if self.is_rootless else [*steps, ("open the streams of", own_null)]
+
+    def _enter(self) -> None:
+        if self.is_rootless:
+            idmapped.join(self.outer_fd)
+        mounts.enter_own_namespace()
+
+    def _own_null(self, plan: Plan, place: str) -> None:
+        null_fd = mounts.own_null(place)
+        given = (plan.stdin_fd, plan.stdout_fd, plan.stderr_fd)
+        for fd, source in enumerate(given):
+            if source == plan.null_fd:
+                os.dup2(null_fd, fd)
+        os.close(null_fd)
 
     def _hide(self) -> None:
         for one in self.hidden:
@@ -295,6 +344,13 @@ def _message(line: str) -> str:
     return text.strip() if isinstance(text, str) else ""
 
 
+def _user_namespace_in(config: Message) -> str:
+    """Return the path of the user namespace that the container joins; '' where it joins none."""
+    linux = object_in(config, "linux")
+    spaces = objects_in(linux, "namespaces") if linux else []
+    return next((str(one.get("path", "")) for one in spaces if one.get("type") == NAMESPACE), "")
+
+
 def _unsigned(limit: int) -> int:
     return NO_RLIMIT if limit == -1 else limit
 
@@ -303,10 +359,19 @@ def _is_directory(fd: int) -> bool:
     return os.path.isdir(f"/proc/self/fd/{fd}")
 
 
-def _write(path: str, text: str) -> None:
+def _make_directory(path: str, mode: int = 0o777) -> None:
+    """It is there. Most often only the last part of the path is not: then this is one call."""
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(path, mode, exist_ok=True)
+
+
+def _write(path: str, data: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        data = text.encode()
         while data:
             data = data[os.write(fd, data) :]
     finally:

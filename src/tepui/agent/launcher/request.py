@@ -8,6 +8,7 @@ from .limits import IO_WEIGHT_MAX, NO_LIMIT, Limits
 TYPE_CHECKING = False  # typing itself is not imported: it costs memory
 if TYPE_CHECKING:
     from .oci import Oci
+    from .users import Users
 
 NAME_BYTES_MAX = 200  # a file name holds 255; ours add a prefix and a suffix
 OUTPUT_BYTES_MIN = 4096
@@ -31,17 +32,22 @@ class Launch:
 
     `again`: the agent asked before and lost the connection; what it asked for may have happened.
     `stdio` are descriptors that it handed over, or none. `window`: rows and columns of a terminal.
-    Without a program it is a group, and `namespaces` those that are made for it; with `oci` a runtime starts it.
+    Without a program it is a group, and `namespaces` those that are made for it, with these `users`; with `oci` a
+    runtime starts it.
     """
 
     __slots__ = (
         "again", "argv", "container_id", "directory", "environment", "gid", "groups", "has_own_limits",
         "hostname", "is_bound", "limits", "namespaces", "oci", "output_bytes_max", "parent", "program", "rlimits", "stderr", "stdio", "stdout", "uid",
-        "umask", "window",
+        "umask", "users", "window",
     )  # fmt: skip
 
     def __init__(
-        self, message: Message, stdio: list[int] | None = None, oci: Oci | None = None
+        self,
+        message: Message,
+        stdio: list[int] | None = None,
+        oci: Oci | None = None,
+        users: Users | None = None,
     ) -> None:
         self.stdio = stdio or []
         self.window = window_in(message)
@@ -66,6 +72,7 @@ class Launch:
         self.namespaces = texts_in(message, "namespaces") if "namespaces" in message else []
         self.hostname = text_in(message, "hostname") if "hostname" in message else ""
         self.oci = oci
+        self.users = users
         if self.program and not self.argv:
             raise bad("argv", "it is empty")
 

@@ -24,6 +24,7 @@ from .lifecycle import Lifecycle
 from .loop import Loop
 from .oci import Oci, object_in
 from .request import Fault, Launch, integer_in, limits_in, name_in
+from .users import users_in
 
 TYPE_CHECKING = False  # typing itself is not imported: it costs memory
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ class Server:
                 raise Fault("launch", subject, "the launcher is ending")
             wanted = message.get("oci")
             oci = Oci(object_in(message, "oci")) if wanted is not None else None
-            self._living().launch(Launch(message, stdio, oci), reply)
+            users = users_in(message)
+            self._living().launch(Launch(message, stdio, oci, users), reply)
         finally:
             for fd in stdio:
                 os.close(fd)

@@ -19,17 +19,26 @@ from .request import Fault
 
 TYPE_CHECKING = False  # typing itself is not imported: it costs memory
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 SYS_CLONE3 = 435  # the same on every architecture
 CLONE_INTO_CGROUP = 0x200000000
 CLONE_ARGS = struct.Struct("=11Q")
 ERROR_BYTES_MAX = 4096
 EXIT_BEFORE_PROGRAM = 127
-CHANGED_SIGNALS = (
+CHANGED = (
     signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP,
 )  # fmt: skip
-ALL_SIGNALS = signal.valid_signals()
+CHANGED_SIGNALS = tuple(map(int, CHANGED))  # numbers alone: names cost the child time
+ALL_SIGNALS = tuple(map(int, signal.valid_signals()))
+DEFAULT_ACTION = int(signal.SIG_DFL)
+
+# What is beneath the functions of `signal`: those give names to all signals of the mask before, which takes longer
+# than the call itself, most of all in a child that has to copy each page of memory it touches.
+_set_mask: Callable[[int, Iterable[int]], Iterable[int]] = getattr(
+    signal.pthread_sigmask, "__wrapped__", signal.pthread_sigmask
+)
+_set_action: Callable[[int, int], object] = getattr(signal.signal, "__wrapped__", signal.signal)
 
 # PyDLL keeps the interpreter's lock over the call: the child wakes up holding it.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -74,7 +83,7 @@ def spawn(plan: Plan) -> tuple[int, int]:
     """Start the process; return its pid and the descriptor that `launch_error` reads."""
     read_fd, plan.error_fd = os.pipe()
     # A signal before the child has its own handlers must wait, not run the launcher's.
-    was = signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
+    was = _set_mask(signal.SIG_BLOCK, ALL_SIGNALS)
     try:
         pid = _clone(plan.cgroup_fd) if plan.cgroup_fd >= 0 else os.fork()
         if pid == 0:
@@ -83,7 +92,7 @@ def spawn(plan: Plan) -> tuple[int, int]:
         os.close(read_fd)
         raise Fault("start", "a process", describe(error)) from None
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, was)
+        _set_mask(signal.SIG_SETMASK, was)
         os.close(plan.error_fd)
     os.set_blocking(read_fd, False)
     return pid, read_fd
@@ -142,9 +151,9 @@ def _become(plan: Plan) -> None:
         if plan.keeps_error_pipe:
             os.set_inheritable(plan.error_fd, True)
         for number in CHANGED_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(plan.program, plan.argv, plan.environment)
+            _set_action(number, DEFAULT_ACTION)
+        _set_mask(signal.SIG_SETMASK, ())
+        _execute(plan)
     except BaseException as error:
         cause = describe(error)
         missing = stage == "start" and isinstance(error, FileNotFoundError)
@@ -153,6 +162,25 @@ def _become(plan: Plan) -> None:
         os.write(plan.error_fd, f"{stage}\0{cause}".encode()[:ERROR_BYTES_MAX])
     finally:
         os._exit(EXIT_BEFORE_PROGRAM)
+
+
+def _execute(plan: Plan) -> None:
+    """Become the program, looked for as by execvp(3). Raises OSError.
+
+    `os.execvpe` does the same, but imports a module first.
+    """
+    if "/" in plan.program:
+        os.execve(plan.program, plan.argv, plan.environment)
+    refused: OSError | None = None
+    missing: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for directory in plan.environment.get("PATH", os.defpath).split(os.pathsep):
+        try:
+            os.execve(os.path.join(directory, plan.program), plan.argv, plan.environment)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except OSError as error:
+            refused = refused or error
+    raise refused or missing
 
 
 def launch_error(error_fd: int, subject: str) -> Fault | None:

@@ -6,31 +6,46 @@ What is made is noted on the container at once, so that whoever asked can releas
 from __future__ import annotations
 
 import os
+import stat
 
-from . import groups, spawn, terminals, tree
+from . import groups, idmapped, spawn, terminals, tree
 from .console import Console
 from .container import STARTING, Container
 from .limits import Limits
 from .output import Stream
 from .request import Fault
+from .sealed import Sealed
 
 TYPE_CHECKING = False  # typing itself is not imported: it costs memory
 if TYPE_CHECKING:
     from .cgroups import Cgroup, Cgroups
     from .oci import Oci
     from .request import Launch
+    from .rooms import Rooms
 
 CAP_SYS_RESOURCE = 24
 
 
 class Starter:
-    """Starts containers. `directory` is a short name of the launcher's own, for sockets in it."""
+    """Starts containers. `directory` is a short name of the launcher's own, for sockets in it.
 
-    def __init__(self, cgroups: Cgroups | None, processes: tree.Tree, directory: str) -> None:
+    `rooms` are where a runtime's files are.
+    """
+
+    def __init__(
+        self,
+        cgroups: Cgroups | None,
+        processes: tree.Tree,
+        directory: str,
+        rooms: Rooms | None = None,
+    ) -> None:
         self._cgroups = cgroups
+        self._rooms = rooms
         self._processes = processes
         self._directory = directory
         self._consoles = 0
+        self._outer_fd = -1
+        self._sealed = Sealed()
         self._may_raise_limits = _has_capability(CAP_SYS_RESOURCE)
         self.null_fd = os.open("/dev/null", os.O_RDWR)
         self.oom_score_adj = ""  # which children set for themselves; '': the launcher's own
@@ -52,10 +67,15 @@ class Starter:
                 plan.tasks_files = cgroup.tasks_files()
                 if cgroup.home:
                     plan.cgroup_fd = os.open(cgroup.home, os.O_RDONLY | os.O_CLOEXEC)
+            if oci is not None and oci.is_rootless:
+                oci.outer_fd = self._outer_namespace()
             if oci is not None:
                 mark = (tree.MARK, plan.environment[tree.MARK])
                 console = container.console.path if container.console is not None else ""
                 oci.plan(plan, [name for name, _, _ in asked.rlimits], mark, console)
+                plan.program = self._sealed.path_of(plan.program)
+                if self._rooms is not None:
+                    self._rooms.make()
             container.pid, container.error_fd = spawn.spawn(plan)
             if oci is not None:
                 oci.forget_request()
@@ -71,7 +91,16 @@ class Starter:
         container.cpus_milli, container.mem_bytes = asked.limits.cpus_milli, asked.limits.mem_bytes
         self._limit(container, asked, parent, asked.limits)
         if asked.namespaces:
-            container.maker = groups.Maker(asked.namespaces, asked.hostname)
+            container.maker = groups.Maker(asked.namespaces, asked.hostname, asked.users)
+
+    def _outer_namespace(self) -> int:
+        """A descriptor of the user namespace in which runtimes work where the launcher is not root."""
+        if self._outer_fd < 0:
+            try:
+                self._outer_fd = idmapped.own_user_namespace()
+            except OSError as error:
+                raise Fault("make", "a user namespace", spawn.describe(error)) from None
+        return self._outer_fd
 
     def _limit(
         self, container: Container, asked: Launch, parent: Container | None, limits: Limits
@@ -91,8 +120,9 @@ class Starter:
     def _plan(self, container: Container, asked: Launch) -> spawn.Plan:
         """What is known before anything is made; the plan's `directory_fd` is the caller's to close."""
         plan = spawn.Plan()
+        has_users = container.oci is not None and container.oci.users is not None
         plan.rlimits, container.notes = spawn.affordable_rlimits(
-            asked.rlimits, may_raise=self._may_raise_limits
+            asked.rlimits, may_raise=self._may_raise_limits and not has_users
         )
         plan.program, plan.argv = asked.program, asked.argv
         plan.environment = asked.environment
@@ -124,6 +154,8 @@ class Starter:
             _open_terminal(container, asked, asked.window, plan)
         elif asked.stdio:
             plan.stdin_fd, plan.stdout_fd, plan.stderr_fd = asked.stdio
+            if container.oci is not None:
+                _give_pipes(asked.stdio, container.oci)
         else:
             self._open_pipes(container, asked, plan)
 
@@ -131,19 +163,23 @@ class Starter:
         self, asked: Launch, oci: Oci, window: tuple[int, int], sandbox_fd: int
     ) -> Console:
         self._consoles += 1
-        path = f"{self._directory}/tty{self._consoles}"  # short: an address has 107 bytes
-        owner = oci.uid, oci.gid
+        # Short, for an address has 107 bytes; but not for a runtime in a user namespace, to which it is closed.
+        directory = os.path.dirname(oci.state) if oci.is_rootless else self._directory
+        path = f"{directory}/tty{self._consoles}"
+        owner = oci.owner
         sandbox_fd = os.dup(sandbox_fd)
         return Console(path, window, sandbox_fd, asked.stdout, asked.output_bytes_max, owner)
 
     def _open_pipes(self, container: Container, asked: Launch, plan: spawn.Plan) -> None:
         uid, gid = asked.uid, asked.gid
         if container.oci is not None:
-            uid, gid = container.oci.uid, container.oci.gid
+            uid, gid = container.oci.owner
         for name in (asked.stdout, asked.stderr):
             if name:
                 stream = Stream(os.dup(plan.directory_fd), name, asked.output_bytes_max, uid, gid)
                 container.streams.append(stream)
+                if container.oci is not None:
+                    _give_pipes([stream.write_fd], container.oci)
         streams = iter(container.streams)
         plan.stdout_fd = next(streams).write_fd if asked.stdout else self.null_fd
         plan.stderr_fd = next(streams).write_fd if asked.stderr else self.null_fd
@@ -169,6 +205,15 @@ def _open_terminal(
     plan.has_terminal = True
 
 
+def _give_pipes(fds: list[int], oci: Oci) -> None:
+    """Pipes can be opened by their names in /proc by the container's user, who is somebody else outside."""
+    if oci.users is None:
+        return
+    for fd in fds:
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.fchown(fd, oci.users.outside(oci.uid), oci.users.outside(oci.gid))
+
+
 def oci_of(asked: Launch, parent: Container | None) -> Oci | None:
     """Return what an OCI runtime is to do; nothing for a session in what none started: that is a process."""
     if asked.oci is None or not asked.oci.is_session:
@@ -178,6 +223,7 @@ def oci_of(asked: Launch, parent: Container | None) -> Oci | None:
     if parent.state == STARTING:
         raise Fault("find", f"'{parent.container_id}'", "the container has not started")
     asked.oci.process["noNewPrivileges"] = not parent.oci.may_gain
+    asked.oci.users = parent.oci.users
     return asked.oci
 
 

@@ -45,6 +45,11 @@ class Process:
         self.rss_bytes = int(fields[21]) * PAGE_BYTES
 
     @property
+    def executed(self) -> bool:
+        """It became another program since it was forked."""
+        return not self.flags & PF_FORKNOEXEC
+
+    @property
     def ended(self) -> bool:
         """Only its parent's wait is missing."""
         return self.state in (b"Z", b"X")
@@ -161,7 +166,7 @@ class Tree:
 def has_executed(pid: int) -> bool:
     """Tell whether `pid`, which may have ended but not been reaped, became another program since it was forked."""
     process = read_process(pid)
-    return process is None or not process.flags & PF_FORKNOEXEC
+    return process is None or process.executed
 
 
 def send(processes: list[Process], number: int) -> None:

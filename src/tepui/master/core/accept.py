@@ -197,9 +197,9 @@ def _launch(
     if error is not None:
         _refuse_task(state, framework, info, error, Reason.REASON_TASK_INVALID, now_ms, step)
         return
-    executor_id = _use_executor(budget, info.executor)
-    _add_task(state, budget, info, executor_id, step)
-    _run(budget, (info,), info.executor, step, group=False)
+    is_new = _use_executor(budget, info.executor)
+    _add_task(state, budget, info, info.executor, step)
+    _run(budget, (info,), info.executor, step, group=False, is_new=is_new)
 
 
 def _launch_group(
@@ -224,10 +224,10 @@ def _launch_group(
         return
     if not group.tasks:
         return
-    executor_id = _use_executor(budget, executor)
+    is_new = _use_executor(budget, executor)
     for info in group.tasks:
-        _add_task(state, budget, info, executor_id, step)
-    _run(budget, group.tasks, executor, step, group=True)
+        _add_task(state, budget, info, executor, step)
+    _run(budget, group.tasks, executor, step, group=True, is_new=is_new)
 
 
 def _cap_error(state: State, budget: _Budget, infos: tuple[mesos.TaskInfo, ...]) -> str | None:
@@ -253,39 +253,40 @@ def _budget(state: State, framework: Framework, accepted: list[Offer]) -> _Budge
         },
         containers=lambda executor_id: [
             task.info.container
-            for task in framework.tasks.values()
+            for task in (*framework.tasks.values(), *framework.unreachable_tasks.values())
             if task.agent_id == agent.id and task.executor_id == executor_id
         ],
     )
     return _Budget(framework, agent, role, context)
 
 
-def _use_executor(budget: _Budget, info: mesos.ExecutorInfo | None) -> ExecutorId | None:
-    """The executor's id; one that does not run on the agent is paid for and added."""
+def _use_executor(budget: _Budget, info: mesos.ExecutorInfo | None) -> bool:
+    """Whether the executor is new on the agent; it is paid for and added then."""
     if info is None:
-        return None
+        return False
     framework, agent = budget.framework, budget.agent
     executor_id = ExecutorId(info.executor_id.value)
-    if executor_id not in budget.context.executors:
-        _, resources = shared_resources(info.resources)
-        budget.spend(resources)
-        budget.context.executors[executor_id] = info
-        executor = Executor(
-            info=info,
-            framework_id=framework.id,
-            agent_id=agent.id,
-            role=budget.role,
-            resources=resources,
-        )
-        tasks.add_executor(framework, agent, executor)
-    return executor_id
+    if executor_id in budget.context.executors:
+        return False
+    _, resources = shared_resources(info.resources)
+    budget.spend(resources)
+    budget.context.executors[executor_id] = info
+    executor = Executor(
+        info=info,
+        framework_id=framework.id,
+        agent_id=agent.id,
+        role=budget.role,
+        resources=resources,
+    )
+    tasks.add_executor(framework, agent, executor)
+    return True
 
 
 def _add_task(
     state: State,
     budget: _Budget,
     info: mesos.TaskInfo,
-    executor_id: ExecutorId | None,
+    executor: mesos.ExecutorInfo | None,
     step: Effects,
 ) -> None:
     framework, agent = budget.framework, budget.agent
@@ -295,7 +296,7 @@ def _add_task(
         id=TaskId(info.task_id.value),
         framework_id=framework.id,
         agent_id=agent.id,
-        executor_id=executor_id,
+        executor_id=None if executor is None else ExecutorId(executor.executor_id.value),
         role=budget.role,
         resources=resources,
         info=info,
@@ -311,6 +312,7 @@ def _run(
     step: Effects,
     *,
     group: bool,
+    is_new: bool,
 ) -> None:
     link_id = budget.agent.link
     assert link_id is not None  # offers of an agent are rescinded when its link breaks
@@ -320,6 +322,7 @@ def _run(
         tasks=infos,
         group=group,
         role=budget.role,
+        launches_executor=is_new,
     )
     step.then.append(SendToAgent(link_id, message))
 

@@ -37,6 +37,8 @@ BACKOFF_MS_MAX = 500  # after a link that was registered
 GREETING_MS = 4_000
 REDIRECTS_MAX = 5
 SANDBOX_MS_MAX = 20
+PROVISIONING_MS_MAX = 100
+CHECK_MS_MAX = 300
 DISK_BYTES = 1 << 30
 RESTART_MS = (100, 3_000)  # from the end of a process to the next
 
@@ -63,7 +65,8 @@ class AgentNode:
         self.name = machine.name
         self.disk: Disk[Saved] = Disk(machine.random)
         self.launcher = Launcher(machine.time, machine.random, faults)
-        self.launcher.started = lambda container: audit.container_starts(container)
+        self.launcher.started = audit.containers.starts
+        self.launcher.failed = audit.containers.fails
         self.cpus = 8
         self.is_crowded = False  # its disk has no room for sandboxes
         self.boots = 0
@@ -94,11 +97,12 @@ class AgentNode:
             next_ms=self.state.timers.next_ms,
             stepped=lambda effects: self._audit.agent_stepped(self, effects),
         )
-        self._link: End | None = None  # the one that is greeted
+        self.link: End | None = None  # the one that is greeted
         self._link_epoch = 0  # of the leader that is connected to
         self._is_registered = False
         self._retry_ms = RETRY_MIN_MS
         self._leader: str | None = None
+        self._provisioned: set[str] = set()  # containers that are, or are being
         self._recover()
 
     @property
@@ -152,6 +156,8 @@ class AgentNode:
 
     def _recovered(self, then: list[actions.Action]) -> None:
         self._act(then)
+        if not self.process.alive:
+            return
         early, self._early = self._early or [], None
         for told in early:
             self._told(told)
@@ -210,7 +216,7 @@ class AgentNode:
         self.process.after(GREETING_MS, fail)
 
     def _greeted(self, end: End, protocol: int) -> None:
-        self._link = end
+        self.link = end
         self._is_registered = False
         end.taken = self._master_spoke
         end.lost = self._link_lost
@@ -225,9 +231,9 @@ class AgentNode:
         self.loop.put(events.MasterSpoke(message))  # type: ignore[arg-type]  # masters send FromMaster
 
     def _link_lost(self) -> None:
-        if self._link is None:
+        if self.link is None:
             return
-        self._link = None
+        self.link = None
         self.loop.put(events.LinkLost())
 
     def _open_again(self) -> None:
@@ -248,8 +254,8 @@ class AgentNode:
             self._close_link()
 
     def _close_link(self) -> None:
-        if self._link is not None:
-            self._link.abort()
+        if self.link is not None:
+            self.link.abort()
             self.process.soon(5, self._link_lost)
 
     # What is done
@@ -259,11 +265,21 @@ class AgentNode:
         self.disk.save(process, writes_of(records), saved, lambda reason: process.die())
 
     def _act(self, then: list[actions.Action]) -> None:
+        if len(then) > 1 and self._faults.happens("halfway", self.machine.random):
+            count = self.machine.random.randrange(len(then))
+            self._carry_out(then[:count])
+            self._audit.containers.cut_short(self, then[count:])
+            self.process.die()
+        else:
+            self._carry_out(then)
+            self._audit.containers.acted(self, then)
+
+    def _carry_out(self, then: list[actions.Action]) -> None:
         for action in then:
             match action:
                 case actions.SendToMaster(message=message):
-                    if self._link is not None:
-                        self._link.send(message)
+                    if self.link is not None:
+                        self.link.send(message)
                 case actions.OpenLink():
                     self._open_again()
                 case actions.CloseLink():
@@ -276,18 +292,23 @@ class AgentNode:
                     prepared = partial(self.loop.put, events.SandboxPrepared(container_id))
                     self.process.soon(SANDBOX_MS_MAX, prepared)
                 case actions.ProvisionContainer(container_id=container_id):
-                    provisioned = partial(self.loop.put, events.ContainerProvisioned(container_id))
-                    self.process.soon(SANDBOX_MS_MAX, provisioned)
+                    self._provisioned.add(container_id)
+                    provisioned = partial(self._was_provisioned, container_id)
+                    self.process.soon(PROVISIONING_MS_MAX, provisioned)
                 case actions.LaunchContainer(container_id=container_id):
-                    self._launch(container_id)
+                    self._provisioned.discard(container_id)
+                    self.launcher.launch(self.container_of(action))
                 case actions.SignalContainer(container_id=container_id, signal=number):
-                    self._audit.container_ends(self, container_id)
+                    self._audit.containers.ends(self, container_id)
                     self.launcher.signal(container_id, number)
                 case actions.DestroyContainer(container_id=container_id):
-                    self._audit.container_ends(self, container_id)
+                    self._audit.containers.ends(self, container_id)
+                    self._clear_ground(container_id, "destroyed")
                     self.launcher.destroy(container_id)
                 case actions.ForgetContainer(container_id=container_id):
                     self.launcher.forget(container_id)
+                case actions.RunCheck(check_id=check_id, probe=actions.CommandProbe() as probe):
+                    self.process.soon(CHECK_MS_MAX, partial(self._checked, check_id, probe.beside))
                 case actions.EndAgent():
                     self.launcher.clear()
                     self.process.die()
@@ -295,12 +316,41 @@ class AgentNode:
                 case _:
                     pass  # sandboxes, logs and views have no part in the game
 
-    def _launch(self, container_id: str) -> None:
-        executor = self.state.containers[container_id]
-        framework = self.state.frameworks[executor.framework_id]
-        self.launcher.launch(
-            Container(container_id, framework.id, executor.id, framework.info.checkpoint)
+    def container_of(self, launch: actions.LaunchContainer) -> Container:
+        """What is to be launched, and whose it is."""
+        place = self.state.place(launch.container_id)
+        assert place is not None
+        framework, executor, task, _ = place
+        return Container(
+            launch.container_id,
+            framework.id,
+            executor.id,
+            None if task is None else task.id,
+            framework.info.checkpoint,
+            () if task is None else task.group,
+            launch.parent,
+            is_limited=task is not None and task.info.max_completion_time is not None,
         )
+
+    def _was_provisioned(self, container_id: str) -> None:
+        if self._faults.happens("launch", self.machine.random):
+            self._clear_ground(container_id, "no such image")
+        elif container_id in self._provisioned:
+            self.loop.put(events.ContainerProvisioned(container_id))
+
+    def _clear_ground(self, container_id: str, reason: str) -> None:
+        """A container that was, or is being, provisioned is given up."""
+        if container_id in self._provisioned:
+            self._provisioned.remove(container_id)
+            failed = partial(self.loop.put, events.LaunchFailed(container_id, reason))
+            self.process.soon(SANDBOX_MS_MAX, failed)
+
+    def _checked(self, check_id: int, container_id: str) -> None:
+        is_unhealthy = self._faults.happens("unhealthy", self.machine.random)
+        if is_unhealthy and container_id in self.launcher.containers:
+            self._audit.containers.fails(self.launcher.containers[container_id])
+        outcome = events.CommandExited(1 << 8 if is_unhealthy else 0)
+        self.loop.put(events.CheckFinished(check_id, outcome))
 
     def _fresh(self) -> State:
         settings = Settings(
@@ -332,7 +382,7 @@ def writes_of(records: list[actions.Record]) -> Writes[Saved]:
 def _info(name: str, number: int, cpus: int) -> mesos.AgentInfo:
     key = (number, cpus)
     if key not in _INFOS:
-        resources = parse_resources(f"cpus:{cpus};mem:8192;ports:[31000-32000]")
+        resources = parse_resources(f"cpus:{cpus};mem:8192;disk:1024;ports:[31000-32000]")
         _INFOS[key] = mesos.AgentInfo(
             port=5051 + number,
             hostname=name,

@@ -22,16 +22,16 @@ from tepui.master.core import invariants as master_invariants
 from tepui.master.core.actions import AgentAdmitted, AgentGone, AgentUnreachable, EpochBegan
 from tepui.master.core.registry import Registered, entry
 from tepui.master.core.state import Agent, State
+from tepui.sim.cluster.agreement import check_agreement
+from tepui.sim.cluster.container_audit import ContainerAudit, Task
 from tepui.wire import mesos, scheduler
 from tepui.wire.states import TERMINAL_STATES
 
 if TYPE_CHECKING:
     from tepui.agent.core.effects import Effects
     from tepui.sim.cluster.agent_node import AgentNode
-    from tepui.sim.cluster.launcher import Container
     from tepui.sim.cluster.master_node import Leader, MasterNode
 
-Task = tuple[str, str]  # ids of the framework and of the task
 FORCED_MS = 3_000  # after a session was ended by force its leader may not know
 
 
@@ -48,14 +48,13 @@ class Audit:
         self.masters: list[MasterNode] = []
         self.agents: list[AgentNode] = []
         self.forced_ms: int | None = None  # when a session was ended last that had not to
+        self.containers = ContainerAudit()
         self.ended: dict[Task, mesos.TaskState] = {}  # as agents have said
         self._check_every = check_every
         self._actors: dict[int, Leader] = {}  # by epoch
         self._epoch = 0  # the greatest of them
         self._streams: dict[StreamId, str] = {}  # their frameworks
         self._acknowledged: set[tuple[int, bytes]] = set()  # epochs and updates
-        self._started: dict[Task, str] = {}
-        self._kills: set[Task] = set()
         self._followed: dict[str, int] = {}  # the greatest epoch, by agent
 
     # Masters
@@ -174,25 +173,15 @@ class Audit:
         """Whether there is an agent that is called so, or will be when it starts again."""
         return any(agent_id in (node.agent_id, node.saved_id) for node in self.agents)
 
-    # Containers
+    # All together
 
-    def container_starts(self, container: Container) -> None:
-        """A task begins to run."""
-        task = (container.framework_id, container.task_id)
-        before = self._started.setdefault(task, container.id)
-        assert before == container.id, f"{container.task_id} is started twice"
-
-    def kill_wanted(self, framework_id: str, task_id: str) -> None:
-        """A scheduler is about to say so."""
-        self._kills.add((framework_id, task_id))
-
-    def container_ends(self, node: AgentNode, container_id: str) -> None:
-        """It is being signalled or killed."""
-        container = node.launcher.containers.get(container_id)
-        if container is None or not container.is_checkpointed or node.was_shut_down:
-            return
-        task = (container.framework_id, container.task_id)
-        assert not container.runs or task in self._kills, f"{container.task_id} is killed by nobody"
+    def look_around(self) -> None:
+        """Called now and then, between two events."""
+        for node in self.masters:
+            if node.leader is not None and node.process.alive:
+                for agent in self.agents:
+                    if agent.process.alive:
+                        check_agreement(node.leader, agent)
 
     def _note(self, effects: object) -> None:
         if self.digest is not None:

@@ -23,8 +23,11 @@ MEANS_MS: dict[str, int] = {  # between two, over the whole cluster
 }
 CHANCES: dict[str, float] = {  # of each occasion
     "torn": 0.5,  # a process dies while it saves, and leaves a part of it (see disk.py)
-    "launch": 0.03,  # a container cannot be started
-    "kill": 0.08,  # a scheduler kills a task of its
+    "launch": 0.03,  # a container cannot be provisioned, or started
+    "memory": 0.02,  # a container takes too much memory, and is killed
+    "unhealthy": 0.2,  # a health check fails
+    "halfway": 0.004,  # an agent dies while it does what it has decided
+    "kill": 0.08,  # a scheduler kills a task of its, or the whole pod
     "retry": 0.2,  # a call is made a second time, or overtakes another
     "lose": 0.02,  # a call is not made
     "old": 0.5,  # a daemon speaks an older protocol until it starts again

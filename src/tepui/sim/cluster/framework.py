@@ -9,14 +9,20 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
+from tepui.sim.cluster.workload import (
+    GROUP_CHANCE,
+    GROUP_SIZES,
+    Launch,
+    Pods,
+    Room,
+    task_of,
+)
 from tepui.sim.time import VirtualTime
 from tepui.wire import mesos
 
 TaskState = mesos.TaskState
 Reason = mesos.TaskStatus.Reason
 
-CPUS = 0.5
-MEM_MIB = 64
 BURSTS = 6  # in which the tasks are to be launched
 LIVING = frozenset(
     {
@@ -56,12 +62,15 @@ class Framework:
         self.framework_id: mesos.FrameworkID | None = None
         self.states: dict[str, TaskState] = {}  # the newest of each task
         self.agents: dict[str, mesos.AgentID] = {}
+        self.groups: dict[str, tuple[str, ...]] = {}  # of the tasks that were launched in one
+        self.pods = Pods(name)
         self.away: set[str] = set()  # nobody can tell how they are
         self.final: dict[str, TaskState] = {}
         self.by_master: set[str] = set()  # their end was the master's word
         self.early: set[str] = set()  # a master knew their end before its update came
         self.newest = (0, 0)  # the number of the last of its streams
         self.revived: Callable[[], None] = lambda: None  # more tasks are to be launched
+        self._random = random
         self._due = 0
         self._left = wanted
         for burst in range(BURSTS):
@@ -83,20 +92,40 @@ class Framework:
         self._due += count
         self.revived()
 
-    def take(self, agent_id: mesos.AgentID) -> mesos.TaskInfo:
-        """The next task, which is being launched on this agent."""
+    def launches(self, offer: mesos.Offer, count_max: int) -> list[Launch]:
+        """The next tasks, as many as have room in the offer; they are being launched."""
+        room = Room(offer)
+        found: list[Launch] = []
+        while count := min(self._due, count_max):
+            is_group = count > 1 and self._random.random() < GROUP_CHANCE
+            size = min(count, self._random.choice(GROUP_SIZES)) if is_group else 1
+            if not room.take(size, pod=is_group):
+                break
+            count_max -= size
+            take = self._take_group if is_group else self._take_one
+            found.append(take(offer.agent_id, size))
+        return found
+
+    def _take_one(self, agent_id: mesos.AgentID, size: int) -> Launch:
+        return Launch(tuple(self._take(agent_id, None) for _ in range(size)), None)
+
+    def _take_group(self, agent_id: mesos.AgentID, size: int) -> Launch:
+        pod = self.pods.choose(agent_id.value, self._random)
+        container = self.pods.container(pod)
+        infos = tuple(self._take(agent_id, container) for _ in range(size))
+        names = tuple(info.task_id.value for info in infos)
+        self.groups |= dict.fromkeys(names, names)
+        return Launch(infos, self.pods.info(pod, self.framework_id))
+
+    def _take(
+        self, agent_id: mesos.AgentID, container: mesos.ContainerInfo | None
+    ) -> mesos.TaskInfo:
         self._due -= 1
         self._left -= 1
         task_id = f"{self.name}.{len(self.states) + 1}"
         self.states[task_id] = TaskState.TASK_STAGING
         self.agents[task_id] = agent_id
-        return mesos.TaskInfo(
-            name=task_id,
-            task_id=mesos.TaskID(task_id),
-            agent_id=agent_id,
-            resources=_RESOURCES,
-            command=mesos.CommandInfo(value="work"),
-        )
+        return task_of(task_id, agent_id, container, self._random)
 
     def updated(self, status: mesos.TaskStatus, *, is_newest: bool) -> None:
         """A scheduler was told this of a task; on an older stream it may be late.
@@ -139,10 +168,3 @@ class Framework:
                 self.away.discard(task_id)
                 self.final[task_id] = self.states[task_id]
                 self.by_master.add(task_id)
-
-
-def _resource(name: str, value: float) -> mesos.Resource:
-    return mesos.Resource(name=name, type=mesos.Value.Type.SCALAR, scalar=mesos.Value.Scalar(value))
-
-
-_RESOURCES = (_resource("cpus", CPUS), _resource("mem", MEM_MIB))

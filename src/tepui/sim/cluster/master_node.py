@@ -252,6 +252,10 @@ class Leader:
 
         self._store.open(opened, failed)
 
+    def link(self, link_id: LinkId) -> End | None:
+        """An agent's connection."""
+        return self._links.get(link_id)
+
     def end(self) -> None:
         """Nothing is decided any more, and nothing leaves."""
         self.loop.close()
@@ -295,7 +299,8 @@ class Leader:
     def _link_took(self, link_id: LinkId, message: object) -> None:
         assert isinstance(message, link.LinkMessage)
         if self.node.is_old:
-            assert not isinstance(message, link.Condition), "a message of protocol 2, in protocol 1"
+            too_new = isinstance(message, link.Condition | link.Return)
+            assert not too_new, "a message of a newer protocol, in protocol 1"
             if isinstance(message, link.Hello):
                 message = replace(message, newest=0)  # it does not read the field
         self.loop.put(events.LinkReceived(link_id, message))  # type: ignore[arg-type]  # agents send FromAgent

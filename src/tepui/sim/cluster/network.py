@@ -126,6 +126,14 @@ class End:
             self._reset_peer()
             self.process.do(self._lose)
 
+    @property
+    def is_quiet(self) -> bool:
+        """It is open on both sides, and nothing is under way."""
+        peer = self.peer
+        if not self.is_open or self._queue or peer is None:
+            return False
+        return peer.is_open and not peer._queue
+
     # Sending
 
     def _put(self, message: object) -> None:

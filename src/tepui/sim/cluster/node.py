@@ -128,6 +128,11 @@ class Loop(Generic[Event, Record, Action]):
         self._closed = False
         self._alarm_ms: int | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits to be stepped, saved or done."""
+        return not self._busy and not self._waiting and not self._process.paused
+
     def put(self, event: Event) -> None:
         """Have `event` stepped soon."""
         self._waiting.append(event)

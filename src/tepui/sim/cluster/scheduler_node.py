@@ -14,7 +14,7 @@ from tepui.sim.cluster import talk
 from tepui.sim.cluster.audit import Audit
 from tepui.sim.cluster.faults import Faults
 from tepui.sim.cluster.finder import finder
-from tepui.sim.cluster.framework import CPUS, Framework
+from tepui.sim.cluster.framework import Framework
 from tepui.sim.cluster.network import End, Network
 from tepui.sim.cluster.node import Machine, Process
 from tepui.sim.cluster.zookeeper import Ensemble
@@ -30,6 +30,7 @@ ANSWER_MS = 4_000  # to the answer of a SUBSCRIBE
 SILENCE_MS = 35_000  # two heartbeats are missing
 LAUNCH_MAX = 8  # of one ACCEPT
 KILL_MS_MAX = 3_000
+SHUTDOWN_CHANCE = 0.4  # of the kill of a task of a pod, to be one of the whole pod
 TWICE = (Call.Type.ACKNOWLEDGE, Call.Type.KILL, Call.Type.RECONCILE, Call.Type.DECLINE)
 REPLACED = "Framework failed over"
 
@@ -221,30 +222,28 @@ class SchedulerNode:
 
     def _answer(self, offer: mesos.Offer) -> None:
         framework = self.framework
-        fits = int(_scalar(offer, "cpus") / CPUS)
-        count = min(fits, framework.waiting, self._random.randint(1, LAUNCH_MAX))
+        count = min(framework.waiting, self._random.randint(1, LAUNCH_MAX))
         if self._random.random() < 0.03:
             return  # forget to answer; the master takes the offer back
-        if count == 0 or self._random.random() < 0.1:
+        launches = []
+        if self._random.random() >= 0.1:
+            launches = framework.launches(offer, count)
+        if not launches:
             refuse_s = self._random.choice((0.2, 1.0)) if framework.waiting else 10.0
             decline = Call.Decline(
                 offer_ids=(offer.id,), filters=mesos.Filters(refuse_seconds=refuse_s)
             )
             self._call(Call(type=Call.Type.DECLINE, decline=decline))
             return
-        infos = tuple(framework.take(offer.agent_id) for _ in range(count))
-        for info in infos:
-            if self._faults.happens("kill", self._random):
-                task_id = info.task_id.value
-                delay_ms = self._random.randint(0, KILL_MS_MAX)
-                self.process.after(delay_ms, partial(self._kill, task_id))
-        operation = mesos.Offer.Operation(
-            type=mesos.Offer.Operation.Type.LAUNCH,
-            launch=mesos.Offer.Operation.Launch(task_infos=infos),
-        )
+        for launch in launches:
+            for info in launch.infos:
+                if self._faults.happens("kill", self._random):
+                    task_id = info.task_id.value
+                    delay_ms = self._random.randint(0, KILL_MS_MAX)
+                    self.process.after(delay_ms, partial(self._kill, task_id))
         accept = Call.Accept(
             offer_ids=(offer.id,),
-            operations=(operation,),
+            operations=tuple(launch.operation for launch in launches),
             filters=mesos.Filters(refuse_seconds=0.1),
         )
         self._call(Call(type=Call.Type.ACCEPT, accept=accept))
@@ -275,19 +274,35 @@ class SchedulerNode:
             for _, call in self._asked.values()
             if call.accept is not None
             for operation in call.accept.operations
-            if operation.launch is not None
-            for info in operation.launch.task_infos
+            for info in _infos(operation)
         }
 
     def _kill(self, task_id: str) -> None:
         framework = self.framework
         if task_id in self._launching():
             self.process.soon(KILL_MS_MAX, lambda: self._kill(task_id))
-        elif task_id not in framework.final and framework.framework_id is not None:
-            self._audit.kill_wanted(framework.framework_id.value, task_id)
+        elif task_id in framework.final or framework.framework_id is None:
+            return
+        elif task_id in framework.groups and self._random.random() < SHUTDOWN_CHANCE:
+            self._shut_down(framework.framework_id.value, framework.agents[task_id])
+        else:
+            self._audit.containers.kill_wanted(framework.framework_id.value, task_id)
             kill = Call.Kill(task_id=mesos.TaskID(task_id), agent_id=framework.agents[task_id])
             self._call(Call(type=Call.Type.KILL, kill=kill))
 
+    def _shut_down(self, framework_id: str, agent_id: mesos.AgentID) -> None:
+        """The last pod on the agent is to end, with all that is in it."""
+        executor_id = self.framework.pods.leave(agent_id.value)
+        if executor_id is not None:
+            self._audit.containers.shutdown_wanted(framework_id, executor_id)
+            shutdown = Call.Shutdown(executor_id=mesos.ExecutorID(executor_id), agent_id=agent_id)
+            self._call(Call(type=Call.Type.SHUTDOWN, shutdown=shutdown))
 
-def _scalar(offer: mesos.Offer, name: str) -> float:
-    return sum(r.scalar.value for r in offer.resources if r.name == name and r.scalar is not None)
+
+def _infos(operation: mesos.Offer.Operation) -> tuple[mesos.TaskInfo, ...]:
+    """The tasks that it launches."""
+    if operation.launch is not None:
+        return operation.launch.task_infos
+    if operation.launch_group is not None:
+        return operation.launch_group.task_group.tasks
+    return ()

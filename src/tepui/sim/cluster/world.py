@@ -23,6 +23,7 @@ from tepui.sim.cluster.node import Machine
 from tepui.sim.cluster.scheduler_node import SchedulerNode
 from tepui.sim.cluster.zookeeper import Ensemble
 from tepui.sim.time import VirtualTime
+from tepui.wire import mesos
 
 START_MS = 1_700_000_000_000
 DELAYS_MS_MAX = (2, 10, 50)  # of a message, in one cluster or another
@@ -32,6 +33,7 @@ SETTLING_MS = 10_000  # after the faults, for what was slow or held: an agent ma
 # what its agents repeat comes within another 40.
 FORGETTING_MS_MAX = 100_000
 QUIET_MS = 16_000  # for kills that are under way, and agents to be told the last
+LOOK_AROUND_EVERY = 16  # things that happen
 MASTERS = (1, 2, 3)
 AWARE = ("MULTI_ROLE", "PARTITION_AWARE", "TASK_KILLING_STATE")
 UNAWARE = ("MULTI_ROLE",)
@@ -120,6 +122,7 @@ class World:
             for name, wanted, capabilities, is_checkpointed in kinds
         ]
         self.schedulers: list[SchedulerNode] = []
+        self._advances = 0
         self._names, self._finds = names, finds
         self.audit.masters, self.audit.agents = self.masters, self.agents
         for node in self.daemons:
@@ -152,7 +155,7 @@ class World:
         while time.now_ms < end_ms:
             if time.waiting > UNDER_WAY_MAX:
                 raise Stuck(f"{time.waiting} things are under way, and ever more")
-            time.advance()
+            self._advance()
         self.injuries.heal()
         settled_ms = time.now_ms + SETTLING_MS
         end_ms = time.now_ms + HEALING_MS_MAX
@@ -160,17 +163,23 @@ class World:
             if time.now_ms > end_ms:
                 raise Stuck(f"tasks have no end: {self._left()}")
             for _ in range(100):
-                time.advance()
+                self._advance()
             if time.now_ms > settled_ms:
                 for framework in self.frameworks:
                     framework.give_up(self.audit.lives)
         end_ms = time.now_ms + FORGETTING_MS_MAX
         while not self._is_forgotten() and time.now_ms < end_ms:
-            time.advance()
+            self._advance()
         end_ms = time.now_ms + QUIET_MS
         while time.now_ms < end_ms:
-            time.advance()
+            self._advance()
         self._check_end()
+
+    def _advance(self) -> None:
+        self.time.advance()
+        self._advances += 1
+        if self._advances % LOOK_AROUND_EVERY == 0:
+            self.audit.look_around()
 
     def start_scheduler(self, framework: Framework) -> None:
         """A new scheduler of the framework; the one before may not know that it is not its any more."""
@@ -219,6 +228,7 @@ class World:
         )
 
     def _check_end(self) -> None:
+        self.audit.containers.check_end()
         for framework in self.frameworks:
             assert framework.framework_id is not None
             for task_id, final in framework.final.items():
@@ -226,13 +236,27 @@ class World:
                 assert said is None or said is final or task_id in framework.by_master, (
                     f"{task_id} is {said} to its agent, and {final} to its scheduler"
                 )
+            self._check_groups(framework)
+        self._check_nothing_left()
+
+    @staticmethod
+    def _check_groups(framework: Framework) -> None:
+        """What a master does not launch it does not launch as a whole."""
+        error = mesos.TaskState.TASK_ERROR
+        for task_id, names in framework.groups.items():
+            if framework.final[task_id] is error:
+                ends = {framework.final[name] for name in names}
+                assert ends == {error}, f"of the group {names} only some were refused: {ends}"
+
+    def _check_nothing_left(self) -> None:
         leaders = [node.leader for node in self.masters if node.leader is not None]
         assert len(leaders) == 1, f"{len(leaders)} masters lead"
         state = leaders[0].state
         for owner in state.frameworks.values():
             assert not owner.tasks, f"{owner.id} has tasks left: {sorted(owner.tasks)}"
+            assert not owner.executors, f"{owner.id} has executors left: {sorted(owner.executors)}"
         for node in self.agents:
-            running = [one.task_id for one in node.launcher.containers.values() if one.runs]
+            running = [one.id for one in node.launcher.containers.values() if one.runs]
             assert not running, f"{node.name} runs {running}, which have ended"
             assert node.state.info.id is not None, f"{node.name} is not registered"
             assert node.state.info.id.value in state.agents, f"{node.name} is not registered"

@@ -14,7 +14,7 @@ from tepui.agent.containers.docker.runtime import DockerRuntime
 from tepui.agent.containers.docker.settings import DockerSettings
 from tepui.agent.containers.runtime import Runtime
 from tepui.agent.containers.spec import ContainerSpec, DockerOptions, Exited
-from tests.agent.containers.host import DEADLINE_S, PATH, Exits
+from tests.agent.containers.host import DEADLINE_S, PATH, Exits, line_from
 from tests.agent.containers.test_contract import World
 from tests.real.docker_engine import IMAGE, DockerEngine
 
@@ -132,7 +132,9 @@ class DockerWorld:
     def spec(self, container_id: str, parent: str | None = None) -> ContainerSpec:
         if container_id not in self.fifos:
             self.fifos[container_id] = self.host.fifo(container_id)
-        script = TRAP + "read code <>/mnt/mesos/sandbox/go; exit $code"
+            self.fifos[f"{container_id} ready"] = self.host.fifo(container_id, "ready")
+        place = "/mnt/mesos/sandbox"
+        script = f"{TRAP}echo >{place}/ready; read code <>{place}/go; exit $code"
         return self.host.spec(container_id, script, parent=parent)
 
     async def finish(self, container_id: str, code: int) -> None:
@@ -150,6 +152,10 @@ class DockerWorld:
     async def settle(self, container_id: str) -> None:
         with contextlib.closing(self.host.engine.client()) as client:
             await asyncio.to_thread(client.wait, f"mesos-{container_id}", int(DEADLINE_S))
+
+    async def heeds_signals(self, container_id: str) -> None:
+        """The program of a launched container has got as far as to handle them."""
+        await line_from(self.fifos[f"{container_id} ready"])
 
     def close(self) -> None:
         for fd in self.fifos.values():

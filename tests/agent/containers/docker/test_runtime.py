@@ -18,7 +18,7 @@ from tepui.agent.containers.spec import (
     NO_LIMIT,
     ContainerSpec,
     DockerOptions,
-    Inside,
+    InsideDocker,
     Mount,
     Stdio,
     Window,
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.real
 UP = "echo up >/mnt/mesos/sandbox/up"
 WAIT = "read code <>/mnt/mesos/sandbox/go; exit $code"
 LINES = 20_000
+MANY = 16  # containers at once
 
 
 def test_engine_is_found_with_its_version(engine: DockerEngine) -> None:
@@ -183,6 +184,30 @@ def test_container_that_wants_too_much_memory_is_told_so(
             exited = await one.ran(one.spec("c", script, mem_bytes=32 << 20))
             assert exited.oom
             assert exited.mem_limit_bytes == exited.mem_peak_bytes == 32 << 20
+
+    asyncio.run(run())
+
+
+def test_main_process_that_is_killed_for_want_of_memory_is_told_so_whatever_the_engine_saw(
+    engine: DockerEngine, tmp_path: Path
+) -> None:
+    """The Engine misses some of many that die as soon as they have begun."""
+
+    async def run() -> None:
+        async with docker_host(engine, tmp_path) as one:
+            script = "exec dd if=/dev/zero of=/dev/null bs=300M count=1"
+            names = [f"c{number}" for number in range(MANY)]
+            specs = [
+                one.spec(name, script, mem_bytes=(8 << 20) + (8 << 20) * (at % 3))
+                for at, name in enumerate(names)
+            ]
+            exits = await asyncio.gather(*(one.ran(spec) for spec in specs))
+            assert [exited.container_id for exited in exits if not exited.oom] == []
+            assert {exited.wait_status for exited in exits} == {signal.SIGKILL}
+            killed = one.spec("killed", "exec sleep 1000", mem_bytes=32 << 20)
+            await one.runtime.launch(killed)
+            await one.runtime.destroy("killed")
+            assert not (await one.exits.of("killed")).oom
 
     asyncio.run(run())
 
@@ -385,7 +410,7 @@ def test_port_of_a_container_in_a_network_is_reached(engine: DockerEngine, tmp_p
     asyncio.run(run())
 
 
-def session(one_directory: str, container_id: str, *argv: str, user: int = 0) -> ContainerSpec:
+def session(one_directory: str, container_id: str, *argv: str, user: str = "") -> ContainerSpec:
     return ContainerSpec(
         container_id=container_id,
         program=argv[0],
@@ -393,7 +418,7 @@ def session(one_directory: str, container_id: str, *argv: str, user: int = 0) ->
         environment={"PATH": "/bin", "S": "t"},
         directory=one_directory,
         parent=container_id.rpartition(".")[0],
-        inside=Inside(uid=user, gid=user, directory="/tmp"),
+        inside=InsideDocker(user=user, directory="/tmp"),
         stdout=None,
         stderr=None,
     )
@@ -409,7 +434,7 @@ def test_session_runs_inside_with_the_streams_that_were_handed_over(
             stdout, stdout_fd = os.pipe()
             stderr, stderr_fd = os.pipe()
             script = "id -u; pwd; echo $S; echo bad >&2; read line; echo got $line; exit 3"
-            spec = session(str(tmp_path), "c.s", "/bin/sh", "-c", script, user=65534)
+            spec = session(str(tmp_path), "c.s", "/bin/sh", "-c", script, user="65534:65534")
             started = await one.runtime.launch(spec, Stdio(stdin_fd, stdout_fd, stderr_fd))
             assert started.pid
             for fd in (stdin_fd, stdout_fd, stderr_fd):

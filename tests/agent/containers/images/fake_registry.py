@@ -46,6 +46,7 @@ class FakeRegistry:
         self.refresh_token = ""
         self.stops_at: dict[str, int] = {}  # by digest: after so many bytes it waits for `gate`
         self.stopped = asyncio.Event()  # it waits
+        self.standing: set[str] = set()  # digests of the blobs that are asked for, and wait
         self.gate = asyncio.Event()
         self.uploads = 0
 
@@ -172,7 +173,11 @@ class FakeRegistry:
                 end = min(end, stops_at)
             if at >= stops_at:
                 self.stopped.set()
-                await self.gate.wait()
+                self.standing.add(name)
+                try:
+                    await self.gate.wait()
+                finally:
+                    self.standing.discard(name)
             await answer.write(content[at:end])
             at = end
             if cut <= at < len(content):

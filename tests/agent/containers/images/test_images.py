@@ -18,6 +18,7 @@ from tests.agent.containers.images.fake_registry import fake_registry
 from tests.agent.containers.images.made import (
     Made,
     digest,
+    directory,
     file,
     saved_files,
     tar_of,
@@ -207,6 +208,25 @@ def test_layers_of_an_earlier_boot_that_were_never_synced_are_pulled_again(tmp_p
             assert images.list() == ()
             assert kept(store) == 0
             await pull(images, "a")
+
+    asyncio.run(run())
+
+
+def test_an_image_of_directories_of_any_depth_goes_as_others_do(tmp_path: Path) -> None:
+    """This is deeper than what goes down by recursion can take."""
+
+    async def run() -> None:
+        store = tmp_path / "store"
+        async with fake_registry() as fake, images_in(store, registry=fake.url) as images:
+            fake.add("deep", "1", Made(tar_of(directory("d/" * 1100))))
+            fake.add("broken", "1", Made(tar_of(directory("d/" * 1100)), diff_ids=[digest(b"")]))
+            await pull(images, "deep:1")
+            assert kept(store) == 1
+            await images.remove("deep:1")
+            assert kept(store) == 0
+            with pytest.raises(ImageError, match="is not 'sha256:"):
+                await pull(images, "broken:1")
+            assert kept(store) == 0
 
     asyncio.run(run())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tepui.agent.containers.images import merged
+from tepui.agent.containers.images import filtering, merged
 from tepui.agent.containers.images.errors import Fault
 from tepui.agent.containers.images.filtering import BLOCK, Filter
 from tepui.agent.containers.images.layers import Budget, Stopped, Unpacked, settle, unpack
@@ -280,6 +280,23 @@ def test_limits_hold_at_their_edge(layers: Layers) -> None:
     layers.below.append(layers.root)
     with pytest.raises(Fault, match=f"unpacks to more than {len(content) - 1} bytes"):
         layers.unpack(content, bytes_max=len(content) - 1)
+
+
+def test_names_that_a_layer_makes_us_remember_are_limited(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path of a few thousand bytes has a thousand parents, which take megabytes."""
+    deep = tar_of(directory("d/" * 100))
+    kept_bytes = (
+        sum(2 * at - 1 + filtering.NAME_BYTES for at in range(1, 100)) + 199 + filtering.NAME_BYTES
+    )
+    monkeypatch.setattr(filtering, "NAMES_BYTES_MAX", kept_bytes)
+    layers.unpack(deep)
+    monkeypatch.setattr(filtering, "NAMES_BYTES_MAX", kept_bytes - 1)
+    for content in (deep, tar_of(*(symlink(f"{at}", "x" * 99) for at in range(200)))):
+        layers.below.append(layers.root)
+        with pytest.raises(Fault, match="its names of directories and links take more than"):
+            layers.unpack(content)
 
 
 def test_what_is_cut_short_is_refused(layers: Layers) -> None:

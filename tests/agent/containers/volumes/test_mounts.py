@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,22 @@ def test_a_directory_of_a_sandbox_is_made_for_its_volume(world: World) -> None:
     assert legacy == Mount(destination="/old", source=f"{world.sandbox}/cache")
 
 
+def test_two_tasks_of_a_group_may_make_their_shared_directory_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = world.parent / "shared"
+    exists = os.path.exists
+
+    def told_before_the_other_made_it(path: str) -> bool:
+        found = exists(path)
+        if path == str(shared):
+            shared.mkdir(exist_ok=True)
+        return found
+
+    monkeypatch.setattr(os.path, "exists", told_before_the_other_made_it)
+    assert world.mount(in_sandbox(Side.PARENT, "shared")).source == str(shared)
+
+
 def test_images_and_secrets_are_read_only(world: World) -> None:
     image = mesos.Image(type=mesos.Image.Type.DOCKER, docker=mesos.Image.Docker(name="data"))
     found = world.mount(Volume(mode=RW, container_path="/data", image=image))
@@ -94,7 +111,9 @@ def test_images_and_secrets_are_read_only(world: World) -> None:
     )
     value = mesos.Secret(type=mesos.Secret.Type.VALUE, value=mesos.Secret.Value(data=b"s"))
     secret = Volume(mode=RW, container_path="/key", source=Source(type=Kind.SECRET, secret=value))
-    assert world.mount(secret) == Mount(destination="/key", source="/in/memory", read_only=True)
+    assert world.mount(secret) == Mount(
+        destination="/key", source="/in/memory", read_only=True, has_outer_owners=True
+    )
     assert world.secrets == [b"s"]
 
 

@@ -75,7 +75,6 @@ class Inspected(Struct, frozen=True, rename="pascal"):
     host_config: HostConfig
     network_settings: NetworkSettings = NetworkSettings()
     log_path: str = ""
-    execs: list[str] | None = field(default=None, name="ExecIDs")
 
     @property
     def labels(self) -> dict[str, str]:
@@ -126,16 +125,16 @@ def wait_status_of(exit_code: int) -> int:
     return (exit_code & 0xFF) << 8
 
 
-def exited_of(container_id: str, one: Inspected, text: str = "") -> Exited:
-    """Return the end of a container that has ended."""
+def exited_of(container_id: str, one: Inspected, text: str, *, oom: bool) -> Exited:
+    """Return the end of a container that has ended; `oom`: for want of memory."""
     limit = one.host_config.memory
     texts = [part for part in (one.state.error, text) if part]
     return Exited(
         container_id=container_id,
         wait_status=wait_status_of(one.state.exit_code),
-        oom=one.state.oom_killed,
+        oom=oom,
         mem_limit_bytes=limit,
         # Its cgroup is gone; but who was killed for want of memory had come to the limit.
-        mem_peak_bytes=limit if one.state.oom_killed else 0,
+        mem_peak_bytes=limit if oom else 0,
         text="; ".join(texts),
     )

@@ -202,7 +202,13 @@ class Engine:
 
     async def in_thread(self, doing: Callable[[], T]) -> T:
         """Return what `doing` returns, run in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, doing)
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._pool, doing)
+        except RuntimeError:  # the pool is shut down
+            raise EngineAway(
+                "ask", f"Docker Engine at '{self.socket}'", "this agent ends"
+            ) from None
+        return await running
 
     def close(self) -> None:
         """No thread is kept; what is being asked ends by itself."""

@@ -16,6 +16,7 @@ from datetime import datetime
 from functools import partial
 
 from tepui.agent.containers.docker.answers import (
+    EXIT_CODE_OF_SIGNALS,
     NOT_STARTED,
     Info,
     Inspected,
@@ -30,6 +31,7 @@ from tepui.agent.containers.docker.engine import (
     NewLimits,
 )
 from tepui.agent.containers.docker.following import Following
+from tepui.agent.containers.docker.kernel_log import KernelLog
 from tepui.agent.containers.docker.output import Plan
 from tepui.agent.containers.docker.request import (
     CFS_PERIOD_US,
@@ -51,6 +53,7 @@ from tepui.agent.containers.docker.streams import Streams, hijack
 from tepui.agent.containers.docker.usage import (
     Places,
     memory_in_use,
+    pids,
     places_of,
     signal_all,
     start_time_of,
@@ -63,6 +66,7 @@ from tepui.agent.containers.spec import (
     ContainerSpec,
     Exited,
     Found,
+    InsideDocker,
     Started,
     Stdio,
     Usage,
@@ -95,6 +99,7 @@ class Container:
         self.mem_bytes = 0
         self.stop_signal = ""
         self.prints_to_terminal = False  # nobody takes its output over
+        self.killed_before: int | None = None  # for want of memory, when it began: see KernelLog
         self.is_running = False
         self.is_doomed = False  # it is to be killed as soon as the Engine is there
         self.exited: Exited | None = None
@@ -106,6 +111,10 @@ class Container:
         if self._places is None or not self._places.any:
             self._places = places_of(self.pid, self.engine_id)
         return self._places
+
+    def pids(self) -> list[int]:
+        """All of its processes."""
+        return pids(self.places())
 
 
 class DockerRuntime:
@@ -124,8 +133,10 @@ class DockerRuntime:
         self._engine = Engine(settings.socket)
         self._streams = Streams(settings.socket)
         self._following = Following(settings.state_directory)
+        self._kernel_log = KernelLog()
         self._containers: dict[str, Container] = {}
         self._info: Info | None = None
+        self._forgetting: set[asyncio.Future[None]] = set()
         self._jobs: set[asyncio.Task[None]] = set()
 
     # Runtime
@@ -200,7 +211,10 @@ class DockerRuntime:
     async def resize(self, container_id: str, rows: int, columns: int) -> None:
         """The container's terminal has this size."""
         container = self._running(container_id)
-        await self._engine.resize(container.engine_id, rows, columns, is_exec=False)
+        if container.session is not None:
+            await container.session.resize(rows, columns)
+        else:
+            await self._engine.resize(container.engine_id, rows, columns, is_exec=False)
 
     async def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to every process of the container.
@@ -294,6 +308,12 @@ class DockerRuntime:
 
     async def forget(self, container_id: str) -> None:
         """Nothing of the container is kept, or only for as long as the settings say."""
+        forgetting = asyncio.ensure_future(self._forget(container_id))
+        self._forgetting.add(forgetting)
+        forgetting.add_done_callback(self._forgetting.discard)
+        await forgetting
+
+    async def _forget(self, container_id: str) -> None:
         container = self._containers.get(container_id)
         if container is None:
             return
@@ -339,7 +359,9 @@ class DockerRuntime:
             if container.session is not None:
                 container.session.kill(signal.SIGKILL)
                 container.session.close()
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
         await asyncio.to_thread(self._following.close)
+        self._kernel_log.close()
         await self._streams.close()
         self._engine.close()
 
@@ -413,6 +435,7 @@ class DockerRuntime:
             )
             begin = partial(self._following.begin, spec.container_id, plan)
             await self._engine.in_thread(begin)
+        container.killed_before = await self._engine.in_thread(self._kernel_log.killed)
         await self._engine.start(container.engine_id)
         one = await self._engine.inspect(container.engine_id)
         if request.is_output_kept:
@@ -442,7 +465,7 @@ class DockerRuntime:
         self, container: Container, spec: ContainerSpec, stdio: Stdio | None
     ) -> Started:
         inside, outer = spec.inside, self._running(spec.parent or "")
-        assert inside is not None, "only sessions come here"
+        assert isinstance(inside, InsideDocker), "only sessions in such containers come here"
         while outer.session is not None:
             outer = self._running(outer.parent or "")
         environment = spec.environment | {VARIABLE: spec.container_id}
@@ -451,11 +474,11 @@ class DockerRuntime:
             [spec.program, *spec.argv[1:]],
             [f"{name}={value}" for name, value in environment.items()],
             inside.directory,
-            f"{inside.uid}:{inside.gid}",
+            inside.user,
             tty=spec.tty is not None,
             stdin=stdio is not None or spec.tty is not None,
         )
-        session = Session(self._engine, spec, exec_id)
+        session = Session(self._engine, spec, exec_id, outer.pids)
         await session.start(stdio)
         container.session = session
         container.pid, container.start_time = session.pid, session.start_time
@@ -501,7 +524,23 @@ class DockerRuntime:
         lost = await self._engine.in_thread(partial(self._following.finish, name))
         if one is None:
             return Exited(name, signal.SIGKILL, text=_joined(REMOVED_TEXT, lost))
-        return exited_of(name, one, _joined(text, lost))
+        return exited_of(name, one, _joined(text, lost), oom=await self._is_oom(container, one))
+
+    async def _is_oom(self, container: Container, one: Inspected) -> bool:
+        """Whether it ended for want of memory: the Engine does not always know."""
+        if one.state.oom_killed or not one.state.exit_code or not one.host_config.memory:
+            return one.state.oom_killed
+        if await self._engine.in_thread(partial(self._kernel_log.has_cgroup, one.id)):
+            return True
+        if one.state.exit_code != EXIT_CODE_OF_SIGNALS + signal.SIGKILL or container.is_doomed:
+            return False
+        if container.killed_before is None:
+            return False  # of an earlier agent: what was killed may have had another's number
+        pids = self._kernel_log.pids_since(container.killed_before)
+        if container.pid:
+            return container.pid in pids
+        # It had ended before it could be looked at: so had whoever else it may have been.
+        return bool(pids - {other.pid for other in self._containers.values()})
 
     async def _watch_session(self, container: Container, session: Session) -> None:
         try:
@@ -587,22 +626,14 @@ class DockerRuntime:
             else:
                 text = "what it printed while no agent was there is not in its sandbox"
         if one.state.running:
-            await self._end_sessions(one)
+            # Those of an earlier agent end: it cannot be known how they would.
+            await self._engine.in_thread(lambda: end_left_over(container.pids()))
             self._job(self._watch(container))
             return
         lost = await self._engine.in_thread(partial(self._following.finish, name))
-        container.exited = exited_of(name, one, _joined(text, lost))
+        is_oom = await self._is_oom(container, one)
+        container.exited = exited_of(name, one, _joined(text, lost), oom=is_oom)
         container.gone.set()
-
-    async def _end_sessions(self, one: Inspected) -> None:
-        """Those of an earlier agent end: it cannot be known how they would."""
-        for exec_id in one.execs or ():
-            try:
-                left = await self._engine.inspect_exec(exec_id)
-            except EngineRefused:
-                continue
-            if left.running:
-                end_left_over(left.pid)
 
     def _remaining_s(self, one: Inspected) -> float:
         try:

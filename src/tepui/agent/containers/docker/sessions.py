@@ -12,6 +12,7 @@ import select
 import signal
 import socket as sockets
 import threading
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from tepui.agent.containers.docker.answers import InspectedExec, wait_status_of
@@ -29,6 +30,7 @@ STDERR = 2
 LAST_BYTES_S = 5.0  # someone else may hold the streams open; they are cut then
 ASK_AGAIN_S = 0.02
 ASKS_MAX = 250
+KILLS_MAX = 100  # times that we look: a process may start others while it is being killed
 TEXT_BYTES_MAX = 4096
 VARIABLE = "TEPUI_SESSION"  # marks the processes of sessions, so that a next agent can end them
 
@@ -36,8 +38,12 @@ VARIABLE = "TEPUI_SESSION"  # marks the processes of sessions, so that a next ag
 class Session:
     """One process inside a container."""
 
-    def __init__(self, engine: Engine, spec: ContainerSpec, exec_id: str) -> None:
+    def __init__(
+        self, engine: Engine, spec: ContainerSpec, exec_id: str, around: Callable[[], list[int]]
+    ) -> None:
+        """`around` gives all processes of the container."""
         self._engine = engine
+        self._around = around
         self._spec = spec
         self._exec_id = exec_id
         self._connection: sockets.socket | None = None
@@ -66,14 +72,13 @@ class Session:
         self.pid, self.start_time = found.pid, start_time_of(found.pid)
         if spec.tty is not None:
             with contextlib.suppress(HostError):  # it may have ended
-                await self._engine.resize(
-                    self._exec_id, spec.tty.rows, spec.tty.columns, is_exec=True
-                )
+                await self.resize(spec.tty.rows, spec.tty.columns)
 
     async def ended(self) -> Exited:
         """Return how it ended, when it has, and what it printed is where it is to be."""
         if self.pid:
             await _end_of(self.pid)
+        await self._engine.in_thread(self._end_rest)
         if self._reading is not None:
             await asyncio.to_thread(self._reading.join, LAST_BYTES_S)
         found = await self._not_running()
@@ -82,9 +87,13 @@ class Session:
 
     def kill(self, signum: int) -> None:
         """The process, and what it has started, was sent the signal."""
-        for pid in [self.pid, *_descendants(self.pid)] if self.pid else []:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signum)
+        first = [self.pid] if self.pid else []
+        for pid in _with_descendants([*first, *self._marked()]):
+            _signal(pid, signum)
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Its terminal has this size. Raises HostError."""
+        await self._engine.resize(self._exec_id, rows, columns, is_exec=True)
 
     def terminal(self) -> int:
         """Return a descriptor of the terminal's other side."""
@@ -103,6 +112,19 @@ class Session:
                 os.close(fd)
         for file in self._files:
             file.close()
+
+    def _marked(self) -> list[int]:
+        """Processes of this session, also those whose parent has ended."""
+        return _marked(self._around(), f"{self._spec.container_id}\0")
+
+    def _end_rest(self) -> None:
+        """What it has left running was killed, as in any container whose first process ends."""
+        for _ in range(KILLS_MAX):
+            found = self._marked()
+            for pid in found:
+                _kill_and_wait(pid)
+            if not found:
+                return
 
     # Streams
 
@@ -216,6 +238,36 @@ class Session:
         )
 
 
+def end_left_over(pids: Iterable[int]) -> None:
+    """Those of the processes that are of sessions of an earlier agent were killed."""
+    for pid in _with_descendants(_marked(pids, "")):
+        _signal(pid, signal.SIGKILL)
+
+
+def _marked(pids: Iterable[int], value: str) -> list[int]:
+    mark = f"\0{VARIABLE}={value}"
+    return [pid for pid in pids if mark in f"\0{read(f'/proc/{pid}/environ')}"]
+
+
+def _signal(pid: int, signum: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signum)
+
+
+def _kill_and_wait(pid: int) -> None:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        _signal(pid, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(LAST_BYTES_S * 1000)
+    finally:
+        os.close(pidfd)
+
+
 async def _end_of(pid: int) -> None:
     """Return when the process has ended."""
     try:
@@ -232,16 +284,17 @@ async def _end_of(pid: int) -> None:
         os.close(pidfd)
 
 
-def _descendants(pid: int) -> list[int]:
-    """Return the processes that a process has started, and those that these have."""
-    found: list[int] = []
-    waiting = [pid]
+def _with_descendants(pids: list[int]) -> set[int]:
+    """Return the processes, what they have started, and what that has."""
+    found: set[int] = set()
+    waiting = pids
     while waiting:
         one = waiting.pop()
+        if one in found:
+            continue
+        found.add(one)
         for task in _tasks_of(one):
-            children = [int(child) for child in read(f"/proc/{one}/task/{task}/children").split()]
-            found += children
-            waiting += children
+            waiting += map(int, read(f"/proc/{one}/task/{task}/children").split())
     return found
 
 
@@ -250,11 +303,3 @@ def _tasks_of(pid: int) -> list[str]:
         return os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
-
-
-def end_left_over(pid: int) -> None:
-    """The process was killed, if it is a session's of an earlier agent."""
-    if pid and f"\0{VARIABLE}=" in "\0" + read(f"/proc/{pid}/environ"):
-        for one in [pid, *_descendants(pid)]:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(one, signal.SIGKILL)

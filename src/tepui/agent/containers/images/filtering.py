@@ -18,12 +18,18 @@ from tepui.agent.containers.images.errors import Fault
 BLOCK: Final = 512
 EXTENDED_BYTES_MAX: Final = 1 << 20  # of one member's long names and attributes
 PATH_BYTES_MAX: Final = 4096
+# Of one layer, for the names of directories, links and whiteouts. A path has thousands of parents at worst.
+NAMES_BYTES_MAX: Final = 64 << 20
+NAME_BYTES: Final = 100  # that each takes beside its characters
 STEP: Final = "unpacking"
 WHITEOUT: Final = ".wh."
 OPAQUE: Final = ".wh..wh..opq"
 # Harmless ones that programs in chroots of their own need: null, zero, full, random, urandom, tty.
 # Other devices are left out: a runtime makes those that a container may have.
-DEVICES_KEPT: Final = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)})
+# Without root none can be made.
+DEVICES_KEPT: Final = frozenset(
+    {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)} if os.geteuid() == 0 else ()
+)
 
 _FILES: Final = frozenset(b"\x0007S")
 _EXTENDED: Final = frozenset(b"xgLK")
@@ -65,6 +71,7 @@ class Filter:
         self._extended: bytearray | None = None  # content of a header for the next member
         self._extended_type = 0
         self._extended_size = 0
+        self._names_bytes = 0
         self._held: list[bytes] = []  # headers that go if their member does
         self._held_bytes = 0
         self._pax: dict[str, bytes] = {}
@@ -227,12 +234,15 @@ class Filter:
         if kind in _FILES:
             pass
         elif kind == ord("5"):
+            if path not in contents.directories:
+                self._keep(path)
             contents.directories.add(path)
         elif kind == ord("2"):
             target = self._link(block)
             if contents.links.get(path) == target:
                 return False
             self._replace_link(path)
+            self._keep(path, len(target))
             contents.links[path] = target
             return True
         elif kind == ord("1"):
@@ -266,10 +276,20 @@ class Filter:
                     raise Fault(STEP, f"'{path}' leads through the link '{prefix}'")
                 return  # tar follows it, and it stays inside
         while parent and parent not in contents.implied:
+            self._keep(parent)
             contents.implied.add(parent)
             parent = parent.rpartition("/")[0]
 
+    def _keep(self, name: str, more_bytes: int = 0) -> None:
+        """The name is remembered. Raises Fault where there are too many."""
+        self._names_bytes += len(name) + more_bytes + NAME_BYTES
+        if self._names_bytes > NAMES_BYTES_MAX:
+            raise Fault(
+                STEP, f"its names of directories and links take more than {NAMES_BYTES_MAX} bytes"
+            )
+
     def _white_out(self, parent: str, name: str) -> None:
+        self._keep(f"{parent}/{name}")
         if name == OPAQUE:
             self.contents.opaque.append(parent)
         elif not name.startswith(".wh..wh."):  # else: what AUFS keeps for itself

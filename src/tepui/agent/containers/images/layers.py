@@ -28,6 +28,9 @@ from tepui.agent.containers.images.filtering import STEP, Contents, Filter
 from tepui.agent.containers.images.streams import Slice, is_compressed, unpacked
 
 PIPE_BYTES: Final = 1 << 20
+# So much is unpacked before it is looked again how much the disk has left.
+LOOK_BYTES: Final = 4 << 20
+LOOK_FILES: Final = 1_000
 COMPLAINT_BYTES_MAX: Final = 2_000  # of what tar says
 _END: Final = bytes(1024)  # two empty blocks end an archive
 
@@ -36,18 +39,24 @@ _TAR: Final = (
     "tar", "--extract", "--file=-", "--numeric-owner", "--preserve-permissions",
     "--delay-directory-restore", "--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.*",
     "--xattrs-exclude=security.selinux", "--xattrs-exclude=security.ima",
-    "--xattrs-exclude=security.evm", "--warning=no-timestamp", "--warning=no-unknown-keyword",
+    "--xattrs-exclude=security.evm", "--xattrs-exclude=user.overlay.*", "--warning=no-timestamp",
+    "--warning=no-unknown-keyword",
 )  # fmt: skip
 
 
 class Budget:
     """How much one image may still unpack; its layers draw on it together, from several threads."""
 
-    def __init__(self, bytes_max: int, files_max: int) -> None:
+    def __init__(
+        self, bytes_max: int, files_max: int, check_room: Callable[[], None] = lambda: None
+    ) -> None:
+        """`check_room` raises Fault where the disk has too little left; it is called now and then."""
+        self._check_room = check_room
         self._bytes_max = bytes_max
         self._files_max = files_max
         self._bytes = 0
         self._files = 0
+        self._looks = 0
         self._lock = threading.Lock()
 
     def take(self, size_bytes: int, files: int) -> None:
@@ -55,10 +64,14 @@ class Budget:
         with self._lock:
             self._bytes += size_bytes
             self._files += files
+            looks = self._bytes // LOOK_BYTES + self._files // LOOK_FILES
+            is_due, self._looks = looks != self._looks, looks
         if self._bytes > self._bytes_max:
             raise Fault(STEP, f"it unpacks to more than {self._bytes_max} bytes")
         if self._files > self._files_max:
             raise Fault(STEP, f"it holds more than {self._files_max} files")
+        if is_due:
+            self._check_room()
 
 
 class Unpacked(Struct, frozen=True):
@@ -125,11 +138,13 @@ def unpack(
 
 
 def _start_tar(directory: Path, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
-    owner = "--same-owner" if os.geteuid() == 0 else "--no-same-owner"
+    # Without root all files are this user's, and none gives a program capabilities.
+    is_root = os.geteuid() == 0
+    owner = ("--same-owner",) if is_root else ("--no-same-owner", "--xattrs-exclude=security.*")
     try:
         # No preexec_fn: only then is the child made without copying this process.
         tar = subprocess.Popen(
-            [*_TAR, owner, f"--directory={directory}"],
+            [*_TAR, *owner, f"--directory={directory}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=complaints,

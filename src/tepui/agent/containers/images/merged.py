@@ -15,7 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
-OPAQUE: Final = "trusted.overlay.opaque"
+# Without root it is the other one: only root may set the first, and asks for it alone.
+OPAQUE: Final = "trusted.overlay.opaque" if os.geteuid() == 0 else "user.overlay.opaque"
 LINKS_MAX: Final = 40  # followed on the way to one file, as in Linux
 TEXT_BYTES_MAX: Final = 4 << 20  # of /etc/passwd and the like
 COPY_BYTES: Final = 1 << 20
@@ -132,7 +133,7 @@ def copy_attributes(source: Path, target: int | Path) -> None:
     """Extended attributes are copied, but for those of overlays and what the file system refuses."""
     follow = not isinstance(target, Path)
     for name in os.listxattr(source, follow_symlinks=False):
-        if name.startswith(("trusted.", "security.selinux")):
+        if name.startswith(("trusted.", "user.overlay.", "security.selinux")):
             continue
         try:
             value = os.getxattr(source, name, follow_symlinks=False)

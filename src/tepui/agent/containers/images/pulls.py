@@ -16,6 +16,7 @@ from typing import Final
 from tepui.agent.containers.images import layers, merged
 from tepui.agent.containers.images.downloads import Downloads
 from tepui.agent.containers.images.errors import Fault
+from tepui.agent.containers.images.filtering import STEP
 from tepui.agent.containers.images.image import PullRequest
 from tepui.agent.containers.images.layers import Budget
 from tepui.agent.containers.images.local import Place
@@ -23,6 +24,7 @@ from tepui.agent.containers.images.manifest import Platform, this_machine
 from tepui.agent.containers.images.names import Names
 from tepui.agent.containers.images.plans import Plan, Remotes, plan_local, plan_remote
 from tepui.agent.containers.images.reference import Reference
+from tepui.agent.containers.images.room import check_room
 from tepui.agent.containers.images.settings import ImageSettings
 from tepui.agent.containers.images.shared import Shared, in_thread
 from tepui.agent.containers.images.store import ImageRecord, LayerRecord, Store, remove_tree
@@ -113,7 +115,11 @@ class Pulls:
                 return known
             self._check_room(plan)
             telling = asyncio.create_task(self._tell(plan, report))
-            budget = Budget(self._settings.unpacked_bytes_max, self._settings.files_max)
+            budget = Budget(
+                self._settings.unpacked_bytes_max,
+                self._settings.files_max,
+                lambda: check_room(self._store.directory, STEP),
+            )
             await _all([self._layer(plan, at, budget) for at in range(len(plan.chain))])
             report.tell(self._text(plan))
             record = await self._assemble(plan, name)
@@ -135,12 +141,8 @@ class Pulls:
             for chain_id, size in zip(plan.chain, plan.sizes, strict=True)
             if chain_id not in self._store.layers
         }
-        status = os.statvfs(self._store.directory)
-        free = status.f_bavail * status.f_frsize
-        coming = sum(missing.values())
-        if coming > free:
-            rule = f"{coming // _MB} MB are to come, and {free // _MB} MB are free"
-            raise Fault("storing", rule, room_bytes=coming)
+        if missing:
+            check_room(self._store.directory, "storing", sum(missing.values()))
 
     async def _layer(self, plan: Plan, at: int, budget: Budget) -> None:
         """The layer is in the store. Raises Fault."""
@@ -179,7 +181,7 @@ class Pulls:
         except Fault as fault:
             if fault.step.startswith("unpacking"):
                 step = f"unpacking layer {at + 1} of {len(plan.chain)}"
-                raise Fault(step, fault.rule) from None
+                raise Fault(step, fault.rule, room_bytes=fault.room_bytes) from None
             raise
         except OSError as error:
             raise Fault(f"unpacking layer {at + 1} of {len(plan.chain)}", _cause(error)) from None

@@ -21,7 +21,6 @@ import ctypes
 import hashlib
 import itertools
 import os
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,6 +31,7 @@ from msgspec import Struct
 
 from tepui.agent.containers.images.errors import Fault
 from tepui.agent.containers.images.image import Image, ImageConfig
+from tepui.base import trees
 
 R = TypeVar("R")
 
@@ -281,7 +281,8 @@ def layer_id(chain_id: str) -> str:
 def remove_tree(path: Path) -> None:
     """The path is gone, or as much of it as can be removed. Takes long."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            trees.remove_tree(str(path))  # an image's directories may be of any depth
     else:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

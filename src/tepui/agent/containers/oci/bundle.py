@@ -15,6 +15,9 @@ import stat
 from collections.abc import Mapping
 from hashlib import sha256
 
+from msgspec.structs import replace
+
+from tepui.agent.containers.messages import Volume
 from tepui.agent.containers.oci.config import (
     VERSION,
     CapabilitySets,
@@ -22,6 +25,7 @@ from tepui.agent.containers.oci.config import (
     ConfigDevice,
     ConfigMount,
     ConsoleSize,
+    IdMapping,
     Linux,
     Namespace,
     Process,
@@ -41,6 +45,7 @@ from tepui.base.errors import HostError
 ROOTFS = "rootfs"
 VOLUMES = "volumes"  # in the bundle: what the launcher mounts before the runtime begins
 NEW = ""
+NETWORK, USER = "network", "user"
 SECCOMP_ANNOTATION = "run.oci.seccomp_bpf_data"  # crun's
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
 MASKED = (
@@ -74,7 +79,9 @@ def runtime_name(container_id: str) -> str:
     return sha256(container_id.encode()).hexdigest()
 
 
-def config_of(spec: ContainerSpec, bundle: str, *, is_crun: bool = True) -> Config:
+def config_of(
+    spec: ContainerSpec, bundle: str, *, is_crun: bool = True, is_rootless: bool = False
+) -> Config:
     """Return the configuration of a container. Raises HostError for a device that is none.
 
     runc mounts no cgroups, and takes no compiled filter: it is refused one, for without any it would start
@@ -82,6 +89,10 @@ def config_of(spec: ContainerSpec, bundle: str, *, is_crun: bool = True) -> Conf
     """
     own = spec.isolation
     assert own is not None, "only a container with isolation has a configuration"
+    if is_rootless:
+        own = rootless(spec.container_id, own)
+    _refuse_beyond_users(spec, own, is_crun=is_crun)
+    uid_mappings, gid_mappings = _mappings(own, is_rootless=is_rootless)
     annotations = {}
     if own.seccomp_bpf is not None:
         if not is_crun:
@@ -94,11 +105,17 @@ def config_of(spec: ContainerSpec, bundle: str, *, is_crun: bool = True) -> Conf
         root=Root(ROOTFS, own.is_read_only),
         hostname=(own.hostname or "") if own.namespaces.get("uts") == NEW else "",
         mounts=(
-            *(one for one in _standard_mounts(own) if is_crun or one is not CGROUP),
+            *(
+                _without_root(own)
+                if is_rootless
+                else (one for one in _standard_mounts(own, bundle) if is_crun or one is not CGROUP)
+            ),
             *_asked_mounts(own, bundle),
         ),
         linux=Linux(
             namespaces=_namespaces(own.namespaces),
+            uid_mappings=uid_mappings,
+            gid_mappings=gid_mappings,
             devices=tuple(_device(one.path) for one in own.devices) if own.layers else (),
             masked_paths=MASKED if own.layers else (),
             readonly_paths=READ_ONLY if own.layers else (),
@@ -109,9 +126,18 @@ def config_of(spec: ContainerSpec, bundle: str, *, is_crun: bool = True) -> Conf
     )
 
 
-def prepared_mounts(own: Isolation) -> tuple[Mount, ...]:
+def prepared_volumes(own: Isolation) -> tuple[Volume, ...]:
     """Return the mounts that the launcher makes in the bundle, in the order of their numbers."""
-    return tuple(one for one in own.mounts if _is_prepared(one))
+    asked = (
+        Volume(
+            one.source or "",
+            one.layers,
+            is_mapped=own.users is not None and not one.has_outer_owners,
+        )
+        for one in own.mounts
+        if _is_prepared(own, one)
+    )
+    return (*asked, *(Volume("", (), kind) for kind in _kinds_prepared(own)))
 
 
 def notes_on(spec: ContainerSpec) -> tuple[str, ...]:
@@ -160,6 +186,75 @@ def _environment(spec: ContainerSpec) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in spec.environment.items())
 
 
+def _refuse_beyond_users(spec: ContainerSpec, own: Isolation, *, is_crun: bool) -> None:
+    """Raises HostError for what a user namespace does not have."""
+    if own.users is None:
+        return
+    subject = f"'{spec.container_id}'"
+    if not is_crun:
+        raise HostError("give a user namespace to", subject, "only crun is used for that")
+    for one in own.mounts:
+        if one.propagation is Propagation.BOTH_WAYS:
+            cause = "what is mounted in a user namespace is never seen outside"
+            raise HostError("share the mounts of", f"'{one.destination}'", cause)
+    ids = (own.uid, own.gid, *own.groups)
+    if max(ids) >= own.users.count:
+        cause = f"the container has users and groups below {own.users.count} only"
+        raise HostError("run as", f"'{max(ids)}'", cause)
+
+
+def _mappings(
+    own: Isolation, *, is_rootless: bool
+) -> tuple[tuple[IdMapping, ...], tuple[IdMapping, ...]]:
+    """Those of a new user namespace, of users and groups; one that is joined has its own."""
+    if is_rootless:  # its only user is the root of the namespace around it: the agent's user
+        return (IdMapping(own.uid, 0, 1),), (IdMapping(own.gid, 0, 1),)
+    if own.users is None or own.namespaces.get(USER) != NEW:
+        return (), ()
+    mappings = (IdMapping(0, own.users.first, own.users.count),)
+    return mappings, mappings
+
+
+def rootless(container_id: str, own: Isolation) -> Isolation:
+    """Return what of it a user who is not root can give. Raises HostError for what is missing."""
+    if any(own.namespaces.values()):
+        cause = "the agent does not run as root: a container has the host's network, or none"
+        raise HostError("join a network with", f"'{container_id}'", cause)
+    for one in own.mounts:
+        if one.propagation is Propagation.BOTH_WAYS:
+            cause = "the agent does not run as root: what is mounted in a container is never seen outside"
+            raise HostError("share the mounts of", f"'{one.destination}'", cause)
+    return replace(own, groups=(), namespaces={**own.namespaces, USER: NEW})
+
+
+def _without_root(own: Isolation) -> tuple[ConfigMount, ...]:
+    """The standard file systems, where what is the host's can be bound only, and groups are not there."""
+    pts = tuple(one for one in PTS.options if not one.startswith("gid="))
+    standard = _standard_mounts(replace(own, users=None), "")
+    changed = {
+        PTS: ConfigMount(PTS.destination, PTS.type, PTS.source, pts),
+        SYS: SYS if NETWORK in own.namespaces else _bound(SYS),
+        PROC: PROC if "pid" in own.namespaces else _bound(PROC),
+    }
+    left_out = {CGROUP} if "ipc" in own.namespaces else {CGROUP, MQUEUE}
+    return tuple(changed.get(one, one) for one in standard if one not in left_out)
+
+
+def _bound(one: ConfigMount) -> ConfigMount:
+    return ConfigMount(one.destination, "bind", one.destination, ("rbind", "rslave", *one.options))
+
+
+def _kinds_prepared(own: Isolation) -> tuple[str, ...]:
+    """The kernel's files that a user namespace cannot mount, as they are about another namespace than its own."""
+    if own.users is None:
+        return ()
+    is_own_network = NETWORK in own.namespaces and (
+        own.namespaces[NETWORK] == NEW or own.namespaces.get(USER) != NEW
+    )
+    kinds = () if is_own_network else (SYS.type,)
+    return kinds if "pid" in own.namespaces else (*kinds, PROC.type)
+
+
 def _namespaces(asked: Mapping[str, str]) -> tuple[Namespace, ...]:
     return (
         Namespace("mount"),
@@ -167,7 +262,7 @@ def _namespaces(asked: Mapping[str, str]) -> tuple[Namespace, ...]:
     )
 
 
-def _standard_mounts(own: Isolation) -> tuple[ConfigMount, ...]:
+def _standard_mounts(own: Isolation, bundle: str) -> tuple[ConfigMount, ...]:
     """The file systems of the kernel, those first on whose ground others stand."""
     taken = {os.path.normpath(one.destination) for one in own.mounts}
     has_ipc = "ipc" in own.namespaces
@@ -184,6 +279,19 @@ def _standard_mounts(own: Isolation) -> tuple[ConfigMount, ...]:
             found += (SYS, CGROUP)
         if has_ipc:
             found += (shm, MQUEUE)
+    if own.users is not None:
+        if not has_ipc:
+            found = tuple(one for one in found if one is not MQUEUE)  # the host's are not its own
+        at = sum(1 for one in own.mounts if _is_prepared(own, one))
+        ready = {
+            kind: f"{bundle}/{VOLUMES}/{at + n}" for n, kind in enumerate(_kinds_prepared(own))
+        }
+        found = tuple(
+            ConfigMount(one.destination, "bind", ready[one.type], ("rbind", *one.options))
+            if one.type in ready
+            else one
+            for one in found
+        )
     return tuple(one for one in found if one.destination not in taken)
 
 
@@ -192,7 +300,10 @@ def _own_shm(size_bytes: int) -> ConfigMount:
     return ConfigMount("/dev/shm", "tmpfs", "shm", options)
 
 
-def _is_prepared(mount: Mount) -> bool:
+def _is_prepared(own: Isolation, mount: Mount) -> bool:
+    """With users, what is the host's has to be reached by somebody who is not root, and get other owners."""
+    if own.users is not None and mount.source is not None:
+        return True
     return bool(mount.layers) or mount.propagation is Propagation.BOTH_WAYS
 
 
@@ -201,7 +312,7 @@ def _asked_mounts(own: Isolation, bundle: str) -> tuple[ConfigMount, ...]:
     prepared = 0
     for one in own.mounts:
         access = "ro" if one.read_only or one.layers else "rw"
-        if _is_prepared(one):
+        if _is_prepared(own, one):
             source = f"{bundle}/{VOLUMES}/{prepared}"
             prepared += 1
         elif one.source is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 VERSION = "1.0.2"
 
@@ -86,10 +86,20 @@ class ConfigDevice(Struct, frozen=True, rename="camel"):
     gid: int
 
 
+class IdMapping(Struct, frozen=True):
+    """Ids in the container, and whose they are outside."""
+
+    container_id: int = field(name="containerID")
+    host_id: int = field(name="hostID")
+    size: int
+
+
 class Linux(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """What is particular to Linux."""
 
     namespaces: tuple[Namespace, ...]
+    uid_mappings: tuple[IdMapping, ...] = ()
+    gid_mappings: tuple[IdMapping, ...] = ()
     devices: tuple[ConfigDevice, ...] = ()
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()

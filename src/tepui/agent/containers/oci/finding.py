@@ -23,6 +23,7 @@ class OciProgram(Struct, frozen=True):
     is_crun: bool
     hidden: tuple[str, ...] = ()
     guarded: tuple[str, ...] = ()
+    is_rootless: bool = False  # the agent is not root: it works in a user namespace
 
 
 def find_runtime(
@@ -34,8 +35,6 @@ def find_runtime(
 ) -> tuple[OciProgram | None, str]:
     """Return the runtime, or None and one sentence that says what is missing."""
     own_uid = os.geteuid() if uid is None else uid
-    if own_uid != 0:
-        return None, f"containers with an image need root: this agent runs as uid {own_uid}"
     places = [shutil.which(name, path=searched) for name in PROGRAMS]
     path = next((place for place in places if place is not None), None)
     if path is None:
@@ -43,6 +42,11 @@ def find_runtime(
     if "overlay" not in _words(filesystems):
         return None, "containers with an image need overlayfs, which this kernel does not have"
     is_crun = os.path.basename(path) == PROGRAMS[0]
+    if own_uid != 0:
+        if not is_crun:
+            return None, f"without root (this agent runs as uid {own_uid}) containers need crun"
+        hidden = tuple(place for place in (CGROUPS,) if _has_cgroups(mounts))
+        return OciProgram(path, is_crun, hidden=hidden, is_rootless=True), ""
     if is_crun:
         return OciProgram(path, is_crun, hidden=_hidden(mounts)), ""
     return OciProgram(path, is_crun, guarded=(CGROUPS,)), ""
@@ -55,6 +59,12 @@ def _hidden(mounts: str) -> tuple[str, ...]:
         if kind == "cgroup2" and place == HYBRID:
             return (HYBRID,)
     return ()
+
+
+def _has_cgroups(mounts: str) -> bool:
+    """The runtime without root has nothing to look for there."""
+    lines = (line.split(" ") for line in _text(mounts).splitlines())
+    return any(place.startswith(CGROUPS) for _, place, *_ in lines)
 
 
 def _words(path: str) -> list[str]:

@@ -9,11 +9,11 @@ import os
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tepui.agent.containers.messages import Oci, Volume
+from tepui.agent.containers.messages import Oci, users_of
 from tepui.agent.containers.oci.bundle import (
     config_of,
     notes_on,
-    prepared_mounts,
+    prepared_volumes,
     process_inside,
     runtime_name,
 )
@@ -23,6 +23,7 @@ from tepui.agent.containers.spec import (
     Capabilities,
     ContainerSpec,
     Found,
+    Inside,
     Started,
     Stdio,
     Usage,
@@ -93,6 +94,10 @@ class OciRuntime:
         """Return a descriptor of the terminal's other side."""
         return await self._launcher.terminal(container_id)
 
+    async def resize(self, container_id: str, rows: int, columns: int) -> None:
+        """The container's terminal has this size."""
+        await self._launcher.resize(container_id, rows, columns)
+
     async def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to every process of the container."""
         await self._launcher.signal(container_id, signum)
@@ -141,15 +146,16 @@ class OciRuntime:
         changes = self._changes(spec.container_id)
         return replace(
             base,
-            config=config_of(spec, base.bundle, is_crun=base.is_crun),
+            config=config_of(spec, base.bundle, is_crun=base.is_crun, is_rootless=base.is_rootless),
             layers=own.layers,
             upper=f"{changes}/upper" if own.layers else "",
             work=f"{changes}/work" if own.layers else "",
-            volumes=tuple(Volume(one.source or "", one.layers) for one in prepared_mounts(own)),
+            volumes=prepared_volumes(own),
+            users=users_of(own),
         )
 
     def _session(self, spec: ContainerSpec) -> Oci:
-        assert spec.inside is not None, "asked of sessions only"
+        assert isinstance(spec.inside, Inside), "asked of sessions in such containers only"
         if spec.parent is None:
             raise HostError("launch", f"'{spec.container_id}'", "a session has a parent")
         return replace(
@@ -170,6 +176,7 @@ class OciRuntime:
             state=f"{self._runtime_directory}/{STATE_NAME}",
             hidden=program.hidden,
             guarded=program.guarded,
+            is_rootless=program.is_rootless,
         )
 
     # What containers have changed

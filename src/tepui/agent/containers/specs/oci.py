@@ -9,7 +9,7 @@ from msgspec import Struct
 from tepui.agent.containers.images.image import Image, ImageConfig
 from tepui.agent.containers.isolation.devices import ALL_DEVICES
 from tepui.agent.containers.networks.spec import Attached
-from tepui.agent.containers.spec import ContainerSpec, Isolation, Mount, Window
+from tepui.agent.containers.spec import ContainerSpec, Isolation, Mount, Users, Window
 from tepui.agent.containers.specs.image_users import ImageUser
 from tepui.agent.containers.specs.privileges import Privileges
 from tepui.agent.containers.specs.programs import (
@@ -20,7 +20,7 @@ from tepui.agent.containers.specs.programs import (
 from tepui.agent.containers.specs.wanted import Wanted
 from tepui.wire import mesos
 
-NETWORK = "network"
+NETWORK, USER = "network", "user"
 NEW = ""  # a namespace of its own; see Isolation
 SHM_BYTES = 64 << 20  # as Docker's
 MIB = 1 << 20
@@ -36,6 +36,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     user: ImageUser = ImageUser()  # known once it is launched
     hostname: str | None = None
     sandbox_inside: str  # where the container sees its sandbox
+    users: Users | None = None  # of its user namespace, or of that of the containers within it
     mounts: tuple[Mount, ...] = ()
     namespaces: Mapping[str, str] = {}  # to join, or new ones: as Isolation has them
     attached: tuple[Attached, ...] = ()  # the networks that it, or its pod, has joined
@@ -47,12 +48,15 @@ class Ground(Struct, frozen=True, kw_only=True):
         return {kind: path for kind, path in self.namespaces.items() if path != NEW}
 
 
-def namespaces_of(wanted: Wanted, parent: Mapping[str, str]) -> dict[str, str]:
+def namespaces_of(
+    wanted: Wanted, parent: Mapping[str, str], *, has_users: bool = False
+) -> dict[str, str]:
     """The namespaces that the container has new, or joins; `parent` has those of the pod that it is in.
 
     With an image all are new, but that of the network: that is the pod's, or the host's. Without one, only
     what was asked for: the task is a process that sees volumes or a network of its own. Those of networks
-    that are asked for are made before, and known later.
+    that are asked for are made before, and known later. A network belongs to the user namespace in which it was made: with an image
+    it is joined, where there are users of its own.
     """
     found: dict[str, str] = {}
     linux = wanted.linux or mesos.LinuxInfo()
@@ -72,6 +76,9 @@ def namespaces_of(wanted: Wanted, parent: Mapping[str, str]) -> dict[str, str]:
         found[NETWORK] = parent[NETWORK]
     elif not wanted.networks and wanted.hostname is None:
         found.pop("uts", None)  # on the host's network it has the host's name
+    if has_users and wanted.image is not None:
+        joins = bool(found.get(NETWORK))
+        found[USER] = parent.get(USER, NEW) if joins else NEW
     return found
 
 
@@ -96,6 +103,8 @@ def oci_spec(
         )
         for path, options in wanted.tmpfs
     )
+    users = None if image is None else ground.users
+    spaces = {kind: path for kind, path in ground.namespaces.items() if kind != USER or users}
     linux = wanted.linux or mesos.LinuxInfo()
     shm_bytes = wanted.shm_bytes or (linux.shm_size or 0) * MIB or SHM_BYTES
     isolation = Isolation(
@@ -104,7 +113,8 @@ def oci_spec(
         uid=ground.user.uid,
         gid=ground.user.gid,
         groups=ground.user.groups,
-        namespaces=ground.namespaces,
+        namespaces=spaces,
+        users=users,
         hostname=ground.hostname if "uts" in ground.namespaces else None,
         mounts=(*_sandbox(plain, ground), *ground.mounts, *tmpfs),
         capabilities=privileges.effective,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tepui.agent.containers.usage.used import DeviceIo, Reading
 from tepui.agent.core.actions import Limits
+from tepui.agent.core.container_limits import with_limits
 from tepui.wire import mesos
 
 Blkio = mesos.CgroupInfo.Blkio
@@ -18,22 +19,19 @@ def statistics_of(
     `disk_bytes` is what it holds on disk, where that was measured.
     """
     network = reading.network
-    return mesos.ResourceStatistics(
+    statistics = mesos.ResourceStatistics(
         timestamp=timestamp_s,
         processes=reading.processes,
         threads=reading.threads,
         cpus_user_time_secs=_seconds(reading.cpu_user_us),
         cpus_system_time_secs=_seconds(reading.cpu_system_us),
-        cpus_limit=None if limits is None else _cpus_limit(limits),
-        cpus_soft_limit=None if limits is None else limits.cpus_milli / 1000,
         cpus_nr_periods=reading.cpu_periods,
         cpus_nr_throttled=reading.cpu_throttled_periods,
         cpus_throttled_time_secs=_seconds(reading.cpu_throttled_us),
         mem_total_bytes=reading.mem_total_bytes,
         mem_total_memsw_bytes=_sum(reading.mem_total_bytes, reading.mem_swap_bytes),
         mem_kmem_usage_bytes=reading.mem_kernel_bytes,
-        mem_limit_bytes=_mem_limit(reading, limits),
-        mem_soft_limit_bytes=None if limits is None else limits.mem_bytes,
+        mem_limit_bytes=reading.mem_limit_bytes,
         mem_file_bytes=reading.mem_file_bytes,
         mem_cache_bytes=reading.mem_file_bytes,
         mem_anon_bytes=reading.mem_anon_bytes,
@@ -41,7 +39,6 @@ def statistics_of(
         mem_mapped_file_bytes=reading.mem_mapped_file_bytes,
         mem_swap_bytes=reading.mem_swap_bytes,
         mem_unevictable_bytes=reading.mem_unevictable_bytes,
-        disk_limit_bytes=limits.disk_bytes or None if limits is not None else None,
         disk_used_bytes=disk_bytes,
         blkio_statistics=_blkio(reading.io) if reading.io else None,
         net_rx_packets=None if network is None else network.rx_packets,
@@ -53,19 +50,7 @@ def statistics_of(
         net_tx_errors=None if network is None else network.tx_errors,
         net_tx_dropped=None if network is None else network.tx_dropped,
     )
-
-
-def _cpus_limit(limits: Limits) -> float:
-    # Differs from Mesos: without a limit it says none here, though its own pages divide by it.
-    limit_milli = limits.cpus_limit_milli
-    return (limits.cpus_milli if limit_milli is None else limit_milli) / 1000
-
-
-def _mem_limit(reading: Reading, limits: Limits | None) -> int | None:
-    """What is in force, else what was asked for where nothing is enforced."""
-    if reading.mem_limit_bytes is not None or limits is None:
-        return reading.mem_limit_bytes
-    return limits.mem_limit_bytes
+    return statistics if limits is None else with_limits(statistics, limits)
 
 
 def _seconds(time_us: int | None) -> float | None:

@@ -76,9 +76,8 @@ def volume_mount(
     if source is not None and kind is Kind.SECRET and source.secret is not None:
         if source.secret.value is None:
             raise Unsupported(f"this agent cannot look up the secret of '{volume.container_path}'")
-        return Mount(
-            destination=destination, source=secret_file(source.secret.value.data), read_only=True
-        )
+        path = secret_file(source.secret.value.data)
+        return Mount(destination=destination, source=path, read_only=True, has_outer_owners=True)
     if source is not None and kind is Kind.DOCKER_VOLUME and source.docker_volume is not None:
         path = docker_volume(source.docker_volume)
         return Mount(destination=destination, source=path, read_only=read_only)
@@ -148,7 +147,8 @@ def _made_in(root: str, path: str) -> str:
     if os.path.realpath(whole) != os.path.join(os.path.realpath(root), os.path.normpath(path)):
         raise Unsupported(f"Path '{path}' in SANDBOX_PATH volume leads out of the sandbox")
     if not os.path.exists(whole):
-        os.makedirs(whole)
+        # Tasks of a group are launched at once: another may make it now.
+        os.makedirs(whole, exist_ok=True)
         owner = os.stat(root)
         os.chown(whole, owner.st_uid, owner.st_gid)
     return whole

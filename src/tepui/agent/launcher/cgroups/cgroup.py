@@ -90,11 +90,13 @@ class Cgroup:
         above = self.parent.places.get(controller, "") if self.parent is not None else ""
         if not above:
             above = f"{self.bases.mounts[controller]}/{self.bases.root}"
-            os.makedirs(above, exist_ok=True)
         place = f"{above}/{self.name}"
         self.places[controller] = place
         if place not in self.made:
-            os.mkdir(place)
+            try:
+                os.mkdir(place)
+            except FileNotFoundError:  # the first container in this hierarchy
+                os.makedirs(place)
             self.made.append(place)
         return place
 

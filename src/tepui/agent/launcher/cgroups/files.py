@@ -35,6 +35,16 @@ def write(path: str, text: str) -> None:
         os.close(fd)
 
 
+def write_each(path: str, texts: list[str]) -> None:
+    """Write each text in a call of its own."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        for text in texts:
+            os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
 def read(path: str) -> str:
     """Return the text of a control file; '' when it is not there."""
     try:

@@ -16,7 +16,7 @@ from ..limits import (
     cpu_shares,
     quota_us,
 )
-from .files import read, write
+from .files import read, write, write_each
 
 
 def set_cpu_shares(place: str, cpus_milli: int) -> None:
@@ -62,8 +62,7 @@ def set_io_weight(place: str, weight: int) -> str:
 def set_devices(place: str, rules: list[str]) -> None:
     """Only the devices of `rules` can be used; of the cgroup above, only what it may use itself."""
     write(f"{place}/devices.deny", "a")
-    for rule in rules:
-        write(f"{place}/devices.allow", rule)
+    write_each(f"{place}/devices.allow", rules)
 
 
 def fill_cpuset(mount: str, place: str) -> None:

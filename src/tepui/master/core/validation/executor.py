@@ -97,6 +97,7 @@ def _executor_command_error(executor: mesos.ExecutorInfo) -> str | None:
 
 
 def _executor_container_error(executor: mesos.ExecutorInfo) -> str | None:
+    # Mesos refuses a `share_cgroups` of true that is written out; here that is the same as none.
     if executor.container is not None and (error := container_error(executor.container)):
         return f"Executor's `ContainerInfo` is invalid: {error}"
     return None

@@ -180,8 +180,6 @@ def _fit_error(
 def _share_cgroups_error(
     group: mesos.TaskGroupInfo, executor: mesos.ExecutorInfo, context: LaunchContext
 ) -> str | None:
-    # Mesos refuses a `share_cgroups` of true that is written out on the executor; here that is
-    # the same as none.
     containers = [task.container for task in group.tasks]
     if group.tasks and executor.executor_id.value in context.executors:
         containers += context.containers(executor.executor_id.value)
