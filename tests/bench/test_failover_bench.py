@@ -21,8 +21,8 @@ RETURN = (  # in this order, how soon ever
     "leading",
     "first agent registered",
     "all agents registered",
-    "counted by the master",
     "when all are back",
+    "counted by the master",
 )
 LEADER = failover_leader.Options(agents=3, session_s=1.0)
 

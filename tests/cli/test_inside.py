@@ -51,6 +51,21 @@ def test_exec_shows_both_streams_and_ends_with_the_commands_code(
 
 
 @pytest.mark.real
+def test_shell_on_a_terminal_ends_where_what_is_sent_to_it_ends(
+    cluster: UpProcess, task: str
+) -> None:
+    done = subprocess.run(
+        [*TEPUI, "task", "exec", "-it", task, "--", "sh"],
+        input=b"(exit 7)\n",
+        capture_output=True,
+        timeout=DEADLINE_S,
+        env=os.environ | {"TEPUI_MASTER": cluster.master},
+        check=False,
+    )
+    assert done.returncode == 7, done
+
+
+@pytest.mark.real
 def test_exec_with_stdin_passes_all_of_it_and_its_end(cluster: UpProcess, task: str) -> None:
     data = os.urandom(3 << 20)
     done = subprocess.run(

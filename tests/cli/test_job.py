@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tepui.base.errors import Refused
-from tepui.cli.job import Job, Shape, how_it_ended, meets, too_large
+from tepui.cli.job import Job, Shape, how_it_ended, meets, ports_elsewhere, too_large
 from tepui.sdk.tasks import resources
 from tepui.wire import mesos
 from tepui.wire.mesos import TaskState
@@ -155,6 +155,31 @@ def test_what_was_not_placed_ends_when_the_job_is_given_up() -> None:
             None,
         ),
         ("FAILED", "Failed to launch container: start '/': permission denied (EACCES)", 126, None),
+        (
+            "FAILED",
+            "Failed to launch container: start 'x': executable file `x` not found in $PATH: No such file",
+            127,
+            None,
+        ),
+        (
+            "FAILED",
+            "Failed to launch container: start 'x': exec: \"x\": executable file not found in $PATH",
+            127,
+            None,
+        ),
+        (
+            "FAILED",
+            "Failed to launch container: start '/x': open executable: Permission denied",
+            126,
+            None,
+        ),
+        (
+            "FAILED",
+            "Failed to launch container: start 'x': the kernel does not execute it: it is no program",
+            126,
+            None,
+        ),
+        ("FAILED", "Failed to launch container: start 'x': mount `proc`: busy", 125, None),
         ("FAILED", "Failed to fetch all URIs", 125, "FAILED: Failed to fetch all URIs"),
         ("LOST", None, 125, "LOST: no reason"),
         ("ERROR", "Task uses\nmore", 125, "ERROR: Task uses more"),
@@ -176,6 +201,15 @@ def test_too_large_names_what_no_machine_has_even_empty() -> None:
         ("mem", 101, 100),
         ("gpus", 1, 0),
     ]
+
+
+def test_ports_that_no_machine_has_together_are_told_with_those_there_are() -> None:
+    machines = [resources(ports=[80, 81]), resources(ports=[82])]
+    assert ports_elsewhere(Shape(), machines) is None
+    assert ports_elsewhere(Shape(ports=(80, 81)), machines) is None
+    told = ports_elsewhere(Shape(ports=(81, 82)), machines)
+    assert told is not None
+    assert [str(ports) for ports in told] == ["[81-82]", "[80-82]"]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def test_help_imports_nothing_heavy() -> None:
         ),
         (["node", "ls", "--master", "127.0.0.1:1"], 1, "no master answers at 127.0.0.1:1"),
         (["task", "kill", "--master", "127.0.0.1:1", "x"], 1, "no master answers"),
+        (["run", "--entrypoint", "--", "true"], 2, "--entrypoint goes with an --image"),
+        (["run", "--pull", "--", "true"], 2, "--pull goes with an --image"),
         (["up", "--port", "65535"], 1, "2 ports are needed from there"),
         (["up", "--ip", "192.0.2.1"], 1, "cannot listen on 192.0.2.1"),
         (["master", "--port=x"], 2, "flag --port: 'x': expected a whole number"),

@@ -11,10 +11,12 @@ from packaging.requirements import Requirement
 
 from tepui.base.errors import Refused
 from tepui.cli.connect import find_by_id, no_master
+from tepui.cli.logs import sandbox_of
 from tepui.cli.ports import free_range, taken_ports
 from tepui.cli.run import default_name, parse_timeout_s, read_commands
 from tepui.cli.shares import shares_of
 from tepui.resources import Resources, parse_resources
+from tepui.wire import mesos
 
 ROOT = Path(__file__).parents[2]
 KNOWN = [("abc-1", 1), ("abc-12", 2), ("xyz-S0", 3)]
@@ -33,6 +35,32 @@ def test_abbreviation_of_several_ids_names_them() -> None:
 def test_id_that_is_not_there_is_named() -> None:
     with pytest.raises(click.ClickException, match="no task 'q'"):
         find_by_id("task", "q", KNOWN)
+
+
+def test_sandbox_of_a_pods_task_is_below_that_of_its_executor() -> None:
+    def sandbox(executor: str | None, parent: mesos.ContainerID | None) -> str:
+        container = mesos.ContainerID(value="c", parent=parent)
+        status = mesos.TaskStatus(
+            task_id=mesos.TaskID("t"),
+            state=mesos.TaskState.TASK_RUNNING,
+            container_status=mesos.ContainerStatus(container_id=container),
+        )
+        return sandbox_of(
+            mesos.Task(
+                name="t",
+                task_id=mesos.TaskID("t"),
+                framework_id=mesos.FrameworkID("f"),
+                agent_id=mesos.AgentID("a"),
+                executor_id=None if executor is None else mesos.ExecutorID(executor),
+                state=mesos.TaskState.TASK_RUNNING,
+                statuses=(status,),
+            )
+        )
+
+    own = "/frameworks/f/executors"
+    assert sandbox(None, None) == f"{own}/t/runs/latest"
+    assert sandbox("e", None) == f"{own}/e/runs/latest"
+    assert sandbox("e", mesos.ContainerID(value="p")) == f"{own}/e/runs/latest/tasks/t"
 
 
 def test_a_leader_that_has_just_died_is_told_apart_from_a_wrong_address() -> None:

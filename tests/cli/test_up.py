@@ -5,28 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-import tepui
 from tepui.cli.ports import free_range
 from tests.cli.up_process import TEPUI, UpProcess, finished, read_until
+from tests.real.ordinary_user import NOBODY, give_to_nobody, start_as_nobody
 
 StartUp = Callable[..., UpProcess]
 pytestmark = pytest.mark.real
-
-
-NOBODY = 65534
-
-
-def open_to_all() -> bool:
-    """Whether any user may run this Python with this project."""
-    needed = (Path(sys.executable).resolve(), Path(tepui.__file__))
-    return all(parent.stat().st_mode & 0o005 == 0o005 for one in needed for parent in one.parents)
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -100,22 +90,11 @@ def test_only_a_directory_of_its_own_is_emptied(start_up: StartUp, tmp_path: Pat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-@pytest.mark.skipif(not open_to_all(), reason="other users cannot reach this Python")
 def test_any_user_can_have_a_cluster(tmp_path_factory: pytest.TempPathFactory) -> None:
     work_dir = tmp_path_factory.mktemp("nobody")
-    for path in (work_dir, *work_dir.parents[:3]):
-        path.chmod(0o755)
-    os.chown(work_dir, NOBODY, NOBODY)
-    up = subprocess.Popen(
-        [*TEPUI, "up", f"--port={free_range('127.0.0.1', 45_000, 2)}", f"--work-dir={work_dir}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-    )
+    give_to_nobody(work_dir)
+    port = free_range("127.0.0.1", 45_000, 2)
+    up = start_as_nobody([*TEPUI, "up", f"--port={port}", f"--work-dir={work_dir}"])
     try:
         welcome = read_until(up, b"Ctrl-C").decode()
         master = welcome.partition("http://")[2].split()[0]

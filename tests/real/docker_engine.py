@@ -34,17 +34,21 @@ NETWORKS = "198.19.0.0/16"
 
 
 class DockerEngine:
-    """One Engine. It can be killed and started again; what it runs goes on meanwhile.
+    """One Engine. It can be killed and started again; what it runs goes on meanwhile, unless it is told otherwise.
 
     With networks it has a bridge, without rules for it: ports are mapped by its own proxy.
     """
 
-    def __init__(self, directory: Path, *, has_networks: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, has_networks: bool = False, storage_driver: str = ""
+    ) -> None:
         self.directory = directory
         self.bridge = f"tpd{os.getpid()}" if has_networks else ""
         self.subnet = f"{BRIDGES}.{os.getpid() % 256}"
         self.socket = str(directory / "docker.sock")
         self.cgroup = f"tepui-docker-{os.getpid()}"
+        self.storage_driver = storage_driver  # '': what it chooses
+        self.keeps_containers = True  # those that run when it ends; set before it is started
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -77,7 +81,8 @@ class DockerEngine:
                     "--ip6tables=false",
                     "--ip-forward=false",
                     "--ip-masq=false",
-                    "--live-restore",
+                    f"--live-restore={str(self.keeps_containers).lower()}",
+                    *([f"--storage-driver={self.storage_driver}"] if self.storage_driver else []),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -113,7 +118,7 @@ class DockerEngine:
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """It has ended in order; what it runs goes on."""
+        """It has ended in order; what it runs goes on if it is to keep that."""
         self._end(signal.SIGTERM)
 
     def clear(self) -> None:
@@ -204,13 +209,15 @@ def why_not() -> str:
 
 
 @contextmanager
-def docker_engine(*, has_networks: bool = False) -> Iterator[DockerEngine]:
+def docker_engine(
+    *, has_networks: bool = False, storage_driver: str = ""
+) -> Iterator[DockerEngine]:
     """An Engine that has the image IMAGE; the test is skipped where it does not start."""
     if missing := why_not():
         pytest.skip(missing)
     # Not below pytest's own directory: paths of sockets are short.
     place = Path(tempfile.mkdtemp(prefix="tepui-docker-"))
-    engine = DockerEngine(place, has_networks=has_networks)
+    engine = DockerEngine(place, has_networks=has_networks, storage_driver=storage_driver)
     try:
         try:
             engine.start()

@@ -21,7 +21,7 @@ from tepui.sdk import SchedulerClient, framework_info
 from tepui.wire import mesos
 from tests.cli.up_process import TEPUI
 from tests.real.container_lab import Lab, Scheduler
-from tests.real.test_docker_tasks import DockerLab
+from tests.real.docker_lab import DockerLab
 
 RUN_S = 90.0  # for one command, and for tasks to run
 NEVER_S = 1e6

@@ -6,24 +6,29 @@ import asyncio
 
 import psutil
 
-from tepui.wire.mesos import TaskState
+from tepui.wire.mesos import TaskInfo, TaskState
 from tests.real.container_lab import Lab, Scheduler
 
+NAME = "neighbour"
 COUNT = "i=0; while true; do echo $i; i=$((i+1)); usleep 20000; done"
+LINE = f"echo of the neighbour >file; {COUNT}"
 FURTHER = 3  # numbers that it counts after all is over
 
 
 class Neighbour:
-    """A container that counts: it runs on, and leaves no number out, whatever is done meanwhile."""
+    """A container that counts: it runs on, and leaves no number out, whatever is done meanwhile.
 
-    def __init__(self, scheduler: Scheduler, lab: Lab) -> None:
+    `task`, with NAME and LINE, is it where it is of another kind than those with an image.
+    """
+
+    def __init__(self, scheduler: Scheduler, lab: Lab, task: TaskInfo | None = None) -> None:
         self._scheduler = scheduler
         self._lab = lab
+        self._task = task or lab.task(NAME, LINE, lab.images.plain)
 
     async def __aenter__(self) -> psutil.Process:
-        line = f"echo of the neighbour >file; {COUNT}"
-        await self._scheduler.running(self._lab.task("neighbour", line, self._lab.images.plain))
-        self._process = self._scheduler.process("neighbour")
+        await self._scheduler.running(self._task)
+        self._process = self._scheduler.process(NAME)
         return self._process
 
     async def __aexit__(self, kind: object, *_: object) -> None:
@@ -36,10 +41,10 @@ class Neighbour:
             lambda: len(self._numbers()) >= so_far + FURTHER,
             "the neighbour counts on",
         )
-        assert (await self._scheduler.kill("neighbour")).state is TaskState.TASK_KILLED
+        assert (await self._scheduler.kill(NAME)).state is TaskState.TASK_KILLED
         numbers = self._numbers()
         assert numbers == [str(number) for number in range(len(numbers))]
 
     def _numbers(self) -> list[str]:
         """All whole lines."""
-        return self._scheduler.output("neighbour").split("\n")[:-1]
+        return self._scheduler.output(NAME).split("\n")[:-1]

@@ -20,6 +20,7 @@ from tests.agent.containers.images.made import digest, file
 from tests.real.cluster import PROJECT
 from tests.real.container_images import MARK, PATH, WORKER, busybox_image
 from tests.real.container_lab import TYPE, Lab, Scheduler, container, of, variable
+from tests.real.inside_lab import cli
 
 pytestmark = pytest.mark.real
 
@@ -283,6 +284,8 @@ def test_a_docker_container_runs_without_docker_engine(lab: Lab) -> None:
             "CapBnd:\t0000000000000000",
         ]
         assert "Read-only file system" in scheduler.output("docker", "stderr")
+        session = ("task", "exec", "docker", "--", "pwd")
+        assert (await asyncio.to_thread(cli, lab, *session)).text == "/www\n"
         assert (await scheduler.kill("docker")).state is TaskState.TASK_KILLED
 
     lab.play(story)

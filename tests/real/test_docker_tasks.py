@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,73 +16,24 @@ from msgspec.structs import replace
 from tepui.sdk import SchedulerClient, executor_info, executor_task, framework_info
 from tepui.wire import mesos
 from tepui.wire.mesos import TaskState
+from tepui.wire.states import TERMINAL_STATES
 from tests.agent.containers.images.test_docker_registry import registry
-from tests.real.cluster import PROJECT, Cluster
-from tests.real.container_images import Images
-from tests.real.container_lab import Lab, Scheduler, variable
-from tests.real.docker_engine import IMAGE, DockerEngine, docker_engine, make_image
+from tests.real.cluster import PROJECT, Cluster, wait_gone
+from tests.real.container_lab import Scheduler, variable
+from tests.real.docker_engine import docker_engine, make_image
+from tests.real.docker_lab import CONTAINERS, RESOURCES, WAIT, DockerLab, Network, go
 from tests.real.ports import free_ports
 
 pytestmark = [pytest.mark.real, pytest.mark.apart]
 
-RESOURCES = "cpus:4;mem:2048;disk:10240;ports:[10000-32000]"
-CONTAINERS = "--containerizers=process,docker"
-Docker = mesos.ContainerInfo.DockerInfo
-Network = Docker.Network
 Reason = mesos.TaskStatus.Reason
 Health = mesos.HealthCheck
 ENDS_S = 30.0  # for a program that ends at once
 OWN = "own:1"  # it has an entrypoint, a command, and a variable
 CHANGES = ('ENTRYPOINT ["echo", "entry"]', 'CMD ["by", "default"]', 'ENV OWN="of the image"')
-WAIT = "until [ -e $MESOS_SANDBOX/go ]; do sleep 0.02; done"
 COUNTING = f"i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.01; done; {WAIT}"
 COUNTED = "".join(f"{number}\n" for number in range(400))
 SERVE = "echo served >$MESOS_SANDBOX/index.html; exec httpd -f -p 80 -h $MESOS_SANDBOX"
-
-
-class DockerLab(Lab):
-    """A cluster whose agent uses an Engine of its own."""
-
-    def __init__(self, cluster: Cluster, engine: DockerEngine) -> None:
-        super().__init__(cluster, Images("", "", "", "", ""))
-        self.engine = engine
-
-    def docker(
-        self,
-        task_id: str,
-        line: str | Sequence[str] = "",
-        *,
-        image: str = IMAGE,
-        network: Network = Network.HOST,
-        mem_mib: float = 64,
-        ports: Sequence[int] = (),
-        parameters: Sequence[tuple[str, str]] = (),
-        pulls: bool = False,
-        **parts: object,
-    ) -> mesos.TaskInfo:
-        """A task in a Docker container; each of `ports` is that port 80. `parts` are of ContainerInfo."""
-        own = Docker(
-            image=image,
-            network=network,
-            port_mappings=tuple(
-                Docker.PortMapping(host_port=one, container_port=80) for one in ports
-            ),
-            parameters=tuple(mesos.Parameter(key=key, value=value) for key, value in parameters),
-            force_pull_image=pulls,
-        )
-        container = mesos.ContainerInfo(type=mesos.ContainerInfo.Type.DOCKER, docker=own)
-        container = replace(container, **parts)
-        return self.task(task_id, line, container=container, mem_mib=mem_mib, ports=ports)
-
-    def names(self) -> list[str]:
-        """Of the Engine's containers."""
-        with contextlib.closing(self.engine.client()) as client:
-            return sorted(one["Names"][0][1:] for one in client.containers(all=True))
-
-    def traces(self) -> set[str]:
-        """What there is of tasks, at the Engine too."""
-        found = super().traces() | {f"container {name}" for name in self.names()}
-        return found | {f"state {path}" for path in (self.work / "docker").glob("*")}
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +45,19 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerLab]:
         flags = (CONTAINERS, f"--docker_socket={engine.socket}")
         with Cluster(place / "cluster", resources=RESOURCES, agent_flags=flags) as cluster:
             yield DockerLab(cluster, engine)
+
+
+@pytest.fixture
+def ordinary(lab: DockerLab) -> Iterator[DockerLab]:
+    """The module's cluster, with an Engine as it is by default: it keeps nothing that runs when it ends."""
+    lab.engine.stop()
+    lab.engine.keeps_containers = False
+    lab.engine.start()
+    yield lab
+    lab.cluster.wait_until(lambda: lab.names() == [], "no containers")
+    lab.engine.stop()
+    lab.engine.keeps_containers = True
+    lab.engine.start()
 
 
 @pytest.fixture
@@ -368,6 +332,81 @@ def test_killed_engine_comes_back_to_the_tasks_that_it_had(lab: DockerLab) -> No
     lab.play(story)
 
 
+@pytest.mark.parametrize("ends", ["stop", "kill"])
+def test_engine_that_ends_its_containers_is_named_in_the_end_of_their_tasks(
+    ordinary: DockerLab, ends: str
+) -> None:
+    lab = ordinary
+    asked = "trap 'echo asked; {}' TERM; echo up; while true; do sleep 0.02; done"
+    soon = (("stop-timeout", "1"),)  # until the Engine kills who does not end
+    signalled = "Command terminated with signal Killed; Docker Engine stopped or died"
+
+    async def story(scheduler: Scheduler) -> None:
+        tasks = {
+            "deaf": lab.docker("deaf", asked.format(":"), parameters=soon),
+            "plain": lab.docker("plain", "echo up; exec sleep 1000", parameters=soon),
+            "sad": lab.docker("sad", asked.format("exit 7")),
+            "done": lab.docker("done", asked.format("exit 0")),
+            "killed": lab.docker("killed", "echo up; exec sleep 1000", parameters=soon),
+        }
+        await scheduler.running(*tasks.values())
+        for name in tasks:
+            await scheduler.wrote(name, "up")
+        processes = [scheduler.process(name) for name in tasks]
+        await asyncio.to_thread(lab.engine.stop if ends == "stop" else lab.engine.kill)
+        assert all(len(scheduler.statuses[name]) == 2 for name in tasks)  # nobody knows yet
+        await scheduler.client.kill("killed", scheduler.agent_id, grace_period_ms=50)
+        await asyncio.to_thread(lab.engine.start)
+        found = {name: await scheduler.ended(name) for name in tasks}
+        assert {name: one.state for name, one in found.items()} == {
+            "deaf": TaskState.TASK_FAILED,
+            "plain": TaskState.TASK_FAILED,
+            "sad": TaskState.TASK_FAILED,
+            "done": TaskState.TASK_FINISHED,  # as whoever ends by itself when it is asked to
+            "killed": TaskState.TASK_KILLED,
+        }
+        messages = {name: one.message or "" for name, one in found.items()}
+        assert messages["deaf"].startswith(signalled)
+        assert messages["plain"].startswith(signalled)
+        assert messages["sad"].startswith("Command exited with status 7; Docker Engine stopped")
+        assert all("live-restore" in message for message in messages.values()), messages
+        for process in processes:
+            await asyncio.to_thread(wait_gone, process.pid)
+        assert await scheduler.said(lab.docker("after", "echo hello")) == "hello\n"
+        assert {name: ends_of(scheduler, name) for name in tasks} == dict.fromkeys(tasks, 1)
+
+    lab.play(story)
+
+
+@pytest.mark.parametrize("ends", ["stop", "kill"])
+def test_agent_and_engine_that_end_together_tell_the_ends_of_their_tasks_once(
+    ordinary: DockerLab, ends: str
+) -> None:
+    lab = ordinary
+
+    async def story(scheduler: Scheduler) -> None:
+        soon = (("stop-timeout", "1"),)
+        await scheduler.running(lab.docker("ends", "echo up; exec sleep 1000", parameters=soon))
+        await scheduler.wrote("ends", "up")
+        process = scheduler.process("ends")
+        [agent] = lab.cluster.agents
+        agent.kill()
+        await asyncio.to_thread(lab.engine.stop if ends == "stop" else lab.engine.kill)
+        agent.start()
+        await asyncio.to_thread(
+            lab.cluster.wait_until, lambda: "docker_awaited" in agent.log_end(), "it waits"
+        )
+        await asyncio.to_thread(lab.engine.start)
+        end = await scheduler.ended("ends")
+        assert end.state is TaskState.TASK_FAILED
+        assert "signal Killed" in (end.message or ""), end
+        await asyncio.to_thread(wait_gone, process.pid)
+        assert await scheduler.said(lab.docker("after", "echo hello")) == "hello\n"
+        assert ends_of(scheduler, "ends") == 1
+
+    lab.play(story)
+
+
 def test_agent_that_comes_back_awaits_the_engine_that_has_its_tasks(lab: DockerLab) -> None:
     async def story(scheduler: Scheduler) -> None:
         await scheduler.running(
@@ -422,9 +461,9 @@ def test_engine_that_comes_after_the_agent_is_used_and_keeps_nothing(lab: Docker
     lab.play(story)
 
 
-def go(scheduler: Scheduler, task_id: str) -> None:
-    """The task, which waits or soon will, goes on."""
-    (scheduler.sandbox(task_id) / "go").touch()
+def ends_of(scheduler: Scheduler, task_id: str) -> int:
+    """How often its end was told."""
+    return sum(one.state in TERMINAL_STATES for one in scheduler.statuses[task_id])
 
 
 def addresses(scheduler: Scheduler, task_id: str) -> list[str]:

@@ -32,7 +32,7 @@ from tests.real.container_lab import Lab, Scheduler, container
 from tests.real.docker_engine import docker_engine, make_image, why_not
 from tests.real.inside_lab import Done, cli, held, pids_of, session_traces, started
 from tests.real.ports import free_ports
-from tests.real.test_docker_tasks import DockerLab, Network
+from tests.real.docker_lab import DockerLab, Network
 
 pytestmark = [pytest.mark.real, pytest.mark.apart]
 

@@ -39,7 +39,7 @@ DROPPED = "TASK_DROPPED"  # its offer was void when the ACCEPT came: its agent w
 NOWHERE = {DROPPED, "TASK_GONE", "TASK_UNKNOWN"}
 LEADERS_BEFORE_AGENTS = 3  # it is the agents' turn
 STARTED = " started pid="
-SPOKE_OLD = "old_link protocol=1 peer=1..2"
+SPOKE_OLD = "old_link protocol=1 peer=1..3"
 
 
 class Site:

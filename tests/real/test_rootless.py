@@ -150,6 +150,20 @@ def test_what_needs_root_is_refused_in_words(place: Place) -> None:
     assert "the agent does not run as root" in place.log
 
 
+def test_node_tells_what_it_lacks_and_why(place: Place) -> None:
+    words = ["node", "ls", "--master", place.master, "--json"]
+    [node] = json.loads(finished(start_as_nobody([*TEPUI, *words]))[1])
+    words = ["node", "show", node["id"], "--master", place.master]
+    code, out, _ = finished(start_as_nobody([*TEPUI, *words]))
+    assert code == 0
+    lacks = {name: why for name, _, why in (line.partition("   ") for line in out.splitlines())}
+    assert lacks["limits"].endswith("(the agent does not run as root)")
+    if "images" in lacks:
+        pytest.skip(lacks["images"])
+    assert lacks["networks"].strip().startswith("networks need root")
+    assert lacks["users"].strip().startswith("more than one user in a container needs root")
+
+
 def test_session_and_terminal_are_in_the_container(place: Place) -> None:
     name = "holds"
     words = ["run", "--master", place.master, "--name", name, "--image", place.images.plain]

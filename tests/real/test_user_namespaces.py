@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +15,7 @@ from tepui.agent.containers.oci.finding import find_runtime
 from tepui.base.errors import Refused
 from tepui.wire import mesos
 from tepui.wire.mesos import TaskState
+from tests.cli.up_process import TEPUI, finished
 from tests.real.container_images import WORKER
 from tests.real.container_lab import Lab, Scheduler, container
 from tests.real.test_containers import BRIDGE, asked, on_bridge, secret, volume
@@ -60,6 +63,24 @@ async def running_again(scheduler: Scheduler, lab: Lab, name: str) -> str:
             await scheduler.runs(task_id)
             return task_id
     raise AssertionError("no offer held")
+
+
+def test_agent_that_cannot_have_users_of_containers_says_why_and_does_not_start(
+    tmp_path: Path,
+) -> None:
+    unmapped = "/proc"  # no kernel maps its owners
+    words = [
+        *TEPUI, "agent", "--master=127.0.0.1:1", "--ip=127.0.0.1", "--port=0", *AGENT_FLAGS,
+        f"--work_dir={tmp_path}", f"--runtime_dir={tmp_path}/run", f"--docker_store_dir={unmapped}",
+    ]  # fmt: skip
+    agent = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    code, _, err = finished(agent)
+    assert code == 1
+    refusal = (
+        f"'namespaces/user': the file system of '{unmapped}' cannot be mounted for other users"
+    )
+    assert refusal in err
+    assert os.listdir(tmp_path / "containers") == []
 
 
 def test_root_of_each_container_is_another_nobody(lab: Lab) -> None:

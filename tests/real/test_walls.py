@@ -126,9 +126,9 @@ def test_a_daemon_that_a_task_leaves_ends_with_the_task(lab: Lab, *, image: bool
     async def story(scheduler: Scheduler) -> None:
         await scheduler.running(lab.task("t", line, image_of(lab, image=image)))
         await asyncio.to_thread(
-            lab.cluster.wait_until, lambda: bool(_sleeping(seconds)), "the daemon runs"
+            lab.cluster.wait_until, lambda: bool(sleeping(seconds)), "the daemon runs"
         )
-        [daemon] = _sleeping(seconds)
+        [daemon] = sleeping(seconds)
         (scheduler.sandbox("t") / "go").touch()
         assert (await scheduler.ended("t")).state is TaskState.TASK_FINISHED
         await asyncio.to_thread(wait_gone, daemon)
@@ -316,7 +316,7 @@ async def _said(scheduler: Scheduler, lab: Lab, task_id: str, line: str) -> str:
     return scheduler.output(task_id)
 
 
-def _sleeping(seconds: str) -> list[int]:
+def sleeping(seconds: str) -> list[int]:
     """Processes that sleep so long."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):

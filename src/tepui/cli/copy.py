@@ -16,8 +16,8 @@ import click
 
 from tepui.cli.exec import exit_code
 from tepui.cli.inside import Inside
-from tepui.cli.logs import executor_id_of
-from tepui.sdk import CallRefused, OperatorClient, sandbox_path
+from tepui.cli.logs import sandbox_of
+from tepui.sdk import CallRefused, OperatorClient
 from tepui.sdk.reach import ContainerClient, stdin_message
 from tepui.wire import mesos
 from tepui.wire.agent import ProcessIO
@@ -132,9 +132,7 @@ def _beside(place: Path) -> str:
 
 async def _copy_file(inside: Inside, source: str, target: str) -> None:
     """A single file of the sandbox, as /files shows it."""
-    task = inside.task
-    root = sandbox_path(task.framework_id.value, executor_id_of(task))
-    path = f"{root}/{posixpath.normpath(source).lstrip('/')}"
+    path = f"{sandbox_of(inside.task)}/{posixpath.normpath(source).lstrip('/')}"
     place = Path(target)
     if place.is_dir():
         place = place / posixpath.basename(source)

@@ -25,6 +25,7 @@ QUEUE_MAX = 16  # pieces that were read here and not yet sent
 SIGNAL_BASE = 128  # as shells have it
 INPUT_END_S = 2.0
 DETACH = b"\x10\x11"  # Ctrl-P Ctrl-Q, as Docker has it
+TYPED_END = b"\x04"  # Ctrl-D: how a terminal is told that nothing more comes
 EXIT_NOT_STARTED = 126
 
 
@@ -106,7 +107,8 @@ async def _converse(
             loop.add_signal_handler(signal.SIGWINCH, _resized, messages)
             _resized(messages)
         if types:
-            _read_stdin(messages, detached, is_raw=is_raw, can_detach=can_detach)
+            end = TYPED_END if terminal and not is_raw else b""
+            _read_stdin(messages, detached, end, is_raw=is_raw, can_detach=can_detach)
         elif not terminal:
             messages.put_nowait(stdin_message(b""))  # whoever reads finds the end at once
         sending = asyncio.create_task(_send(agent, target, messages))
@@ -151,6 +153,7 @@ def _resized(messages: asyncio.Queue[ProcessIO | None]) -> None:
 def _read_stdin(
     messages: asyncio.Queue[ProcessIO | None],
     detached: asyncio.Event,
+    end: bytes,
     *,
     is_raw: bool,
     can_detach: bool,
@@ -171,7 +174,9 @@ def _read_stdin(
                 return
             # On a terminal the end is typed as any other character.
             try:
-                put = asyncio.run_coroutine_threadsafe(messages.put(stdin_message(data)), loop)
+                put = asyncio.run_coroutine_threadsafe(
+                    messages.put(stdin_message(data or end)), loop
+                )
                 put.result()
             except (RuntimeError, asyncio.CancelledError):
                 return  # the loop has ended

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct, field, structs
 
 from tepui.base.errors import Refused
-from tepui.resources import Resources
+from tepui.resources import Ranges, Resources
 from tepui.resources.scalars import from_milli
 from tepui.resources.text import format_value
 from tepui.sdk.tasks import Room, command, command_task, is_terminal, resources
@@ -29,11 +29,17 @@ INSTANCE_VARIABLE = "TEPUI_INSTANCE"  # tells a task which of the job's it is, f
 
 _EXITED = re.compile(r"[Cc]ommand exited with status (\d+)")
 _SIGNALLED = re.compile(r"[Cc]ommand terminated with signal (.+?)(?: \(core dumped\))?")
-_NOT_STARTED = re.compile(r"Failed to launch container: start .*\((E[A-Z]+)\)")
+# In brackets as the launcher says it; or in the words of crun, of runc, and for a foreign format.
+_NOT_STARTED = re.compile(
+    r"Failed to launch container: start .*"
+    r"(?:\((E[A-Z]+)\)|(executable file .*not found|open executable|kernel does not execute it))"
+)
 _NOT_STARTED_CODES = {
     "ENOENT": EXIT_NOT_FOUND,
     "EACCES": EXIT_NOT_EXECUTABLE,
     "ENOEXEC": EXIT_NOT_EXECUTABLE,
+    "open executable": EXIT_NOT_EXECUTABLE,
+    "kernel does not execute it": EXIT_NOT_EXECUTABLE,
 }
 _SIGNALS = {signal.strsignal(number): number for number in signal.valid_signals()}
 
@@ -222,8 +228,11 @@ def how_it_ended(status: mesos.TaskStatus) -> tuple[int, str]:
         return EXIT_SIGNALLED + signal.SIGTERM, message or "was killed"
     reason = status.reason.value.removeprefix("REASON_").lower() if status.reason else "no reason"
     state = status.state.value.removeprefix("TASK_")
-    match = _NOT_STARTED.search(message)
-    code = _NOT_STARTED_CODES.get(match[1], EXIT_NOT_RUN) if match else EXIT_NOT_RUN
+    code = EXIT_NOT_RUN
+    if match := _NOT_STARTED.search(message):
+        word = match[1] or match[2]
+        is_absent = word.startswith("executable file")
+        code = EXIT_NOT_FOUND if is_absent else _NOT_STARTED_CODES.get(word, EXIT_NOT_RUN)
     return code, f"{state}: {message or reason}"
 
 
@@ -254,6 +263,17 @@ def too_large(
         if amount > most:
             found.append((name, amount, most))
     return found
+
+
+def ports_elsewhere(
+    shape: Shape, machines: Sequence[Sequence[mesos.Resource]]
+) -> tuple[Ranges, Ranges] | None:
+    """The ports wanted and all that there are, when no machine has all of those wanted."""
+    wanted = Ranges.of((port, port) for port in shape.ports)
+    offered = [Resources.of(machine).ports() for machine in machines]
+    if any(ports.contains(wanted) for ports in offered):
+        return None
+    return wanted, Ranges.of(pair for ports in offered for pair in ports.pairs)
 
 
 def _amount(machine: Iterable[mesos.Resource], name: str) -> float:

@@ -29,7 +29,7 @@ async def print_log(
     async with open_master(master) as client:
         cluster = Cluster.of(await client.get_state())
         task = find_task(cluster, given, framework)
-        path = f"{sandbox_path(task.framework_id.value, executor_id_of(task))}/{name}"
+        path = f"{sandbox_of(task)}/{name}"
         ended = asyncio.Event()
         watch: asyncio.Task[None] | None = None
         if follow and not is_terminal(task.state):
@@ -92,6 +92,13 @@ def agent_address(cluster: Cluster, task: mesos.Task) -> str:
     )
 
 
-def executor_id_of(task: mesos.Task) -> str:
-    """Of a command task it is its own."""
-    return task.executor_id.value if task.executor_id else task.task_id.value
+def sandbox_of(task: mesos.Task) -> str:
+    """Where the agent shows its sandbox: of a command task its executor's, in a pod one below it."""
+    if task.executor_id is None:
+        return sandbox_path(task.framework_id.value, task.task_id.value)
+    root = sandbox_path(task.framework_id.value, task.executor_id.value)
+    for status in task.statuses:
+        told = status.container_status
+        if told is not None and told.container_id is not None and told.container_id.parent:
+            return f"{root}/tasks/{task.task_id.value}"
+    return root

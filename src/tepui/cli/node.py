@@ -52,6 +52,7 @@ def ls(*, master: str, as_json: bool) -> None:
 def show(*, node: str, master: str, as_json: bool) -> None:
     """Show one machine: by its id, hostname or address, or a part of its id."""
     from tepui.cli.connect import find_by_id, get_cluster
+    from tepui.cli.lacking import lacking
     from tepui.cli.listing import address_of, age, node_rows, task_rows, text_of_resources
     from tepui.cli.tables import print_fields, print_messages, print_table
 
@@ -88,6 +89,9 @@ def show(*, node: str, master: str, as_json: bool) -> None:
             ("offered", text_of_resources(found.offered_resources)),
         ]
     )
+    if lacks := lacking(row.address) if row.state != "disconnected" else []:
+        click.echo()
+        print_table(("LACKS", "WHY"), lacks, empty="")
     tasks = [task for task in cluster.tasks if task.agent_id.value == row.id]
     if tasks:
         click.echo()

@@ -105,6 +105,9 @@ def command(
     else:
         if not command and image is None:
             raise click.UsageError("give a command, after '--', or --file, or an --image")
+        if image is None and (entrypoint or pull):
+            flag = "--entrypoint" if entrypoint else "--pull"
+            raise click.UsageError(f"{flag} goes with an --image")
         is_line = len(command) == 1 and not entrypoint
         lines = [command[0] if is_line else command] * instances
         title = name or default_name(command[0] if command else f"{image}".rpartition("/")[2])

@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from tepui.cli.connect import no_master
-from tepui.cli.job import Job, Piece, too_large
+from tepui.cli.job import Job, Piece, ports_elsewhere, too_large
 from tepui.cli.show import Show, end_line, summary
 from tepui.cli.why import why_waiting
 from tepui.sdk import (
@@ -240,12 +240,16 @@ class Runner:
             if not agents:
                 self._show.say("waiting: no agent has registered with the master")
                 return False
-            found = too_large(self._job.shape, [agent.total_resources for agent in agents])
+            machines = [agent.total_resources for agent in agents]
+            found = too_large(self._job.shape, machines)
             for name, wanted, most in found:
                 self._show.say(
                     f"waiting: each task asks for {wanted:g} {name}, the largest agent has {most:g}"
                 )
-            return bool(found)
+            if ports := ports_elsewhere(self._job.shape, machines):
+                text = f"port {ports[0]}, which no agent has; the agents' ports are {ports[1]}"
+                self._show.say(f"waiting: each task asks for {text}")
+            return bool(found or ports)
         return False
 
     def _is_stuck(self) -> bool:

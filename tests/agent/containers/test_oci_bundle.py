@@ -27,6 +27,7 @@ from tepui.agent.containers.spec import (
     Isolation,
     Mount,
     Propagation,
+    Users,
     Window,
 )
 from tepui.base.errors import HostError
@@ -54,6 +55,12 @@ IMAGE = Isolation(
     shm_bytes=1 << 20,
     is_read_only=True,
 )
+USERS = replace(
+    IMAGE,
+    namespaces={"pid": "", "ipc": "", "uts": "", "cgroup": "", "user": ""},
+    users=Users(first=1_900_000_000, count=65_536),
+    mounts=tuple(one for one in IMAGE.mounts if one.propagation is not Propagation.BOTH_WAYS),
+)
 HOST_ROOT = Isolation(
     directory="/srv/sandbox",
     namespaces={"pid": "", "network": ""},
@@ -76,7 +83,9 @@ def mounts_of(isolation: Isolation) -> dict[str, ConfigMount]:
     return {one.destination: one for one in config_of(spec(isolation), BUNDLE).mounts}
 
 
-@pytest.mark.parametrize(("name", "isolation"), [("image", IMAGE), ("host-root", HOST_ROOT)])
+@pytest.mark.parametrize(
+    ("name", "isolation"), [("image", IMAGE), ("users", USERS), ("host-root", HOST_ROOT)]
+)
 def test_configuration_is_as_it_was(name: str, isolation: Isolation) -> None:
     text = json.format(json.encode(config_of(spec(isolation), BUNDLE))).decode() + "\n"
     assert text == (GOLDEN / f"oci-{name}.json").read_text()

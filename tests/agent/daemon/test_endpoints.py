@@ -8,6 +8,8 @@ from typing import Any, cast
 import pytest
 from msgspec import structs
 
+from tepui.agent.containers.specs.kinds import Kind
+from tepui.agent.daemon.container_options import ContainerOptions
 from tepui.wire import mesos
 from tests.agent.daemon.client import call, get
 from tests.agent.daemon.fake_master import FakeMaster, command_task, run_task, running_agent
@@ -156,6 +158,20 @@ def test_metrics_count_tasks_in_both_formats() -> None:
             assert {name: metrics[name] for name in wanted} == wanted
             text = (await get(daemon.port, "/metrics")).body.decode()
             assert "tepui_slave_tasks_running 1.0\n" in text
+
+    asyncio.run(scenario())
+
+
+def test_the_agent_says_what_the_machine_lacks_and_why() -> None:
+    async def scenario() -> None:
+        only = ContainerOptions(kinds=(Kind.PROCESS,))
+        async with running_agent(cgroups=False, containers=only) as (_, daemon):
+            lacking = (await shown(daemon.port, "/lacking"))["lacking"]
+            limits = lacking.pop("limits")
+            assert limits.startswith("not enforced: cpu limits, memory limits")
+            assert limits.endswith("(cgroups are switched off)")
+            assert lacking.pop("images")  # there is no crun, or the flag does not name it
+            assert lacking == {}
 
     asyncio.run(scenario())
 

@@ -174,6 +174,27 @@ def test_changes_of_containers_within_count_and_what_is_gone_does_not(tmp_path: 
     asyncio.run(play())
 
 
+def test_changes_that_are_kept_elsewhere_count_from_when_that_is_known(tmp_path: Path) -> None:
+    async def play() -> None:
+        elsewhere: dict[str, tuple[str, ...]] = {}
+        disk = DiskUsage(1_000_000, str(tmp_path / "changes"), lambda name: elsewhere.get(name, ()))
+        for name in ("sandbox", "upper", "volume"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "file").write_bytes(b"x" * MIB)
+        disk.watch("c", str(tmp_path / "sandbox"), tuple)
+        await disk.measure("c")
+        before = disk.held_bytes("c")
+        elsewhere["c"] = tuple(str(tmp_path / name) for name in ("upper", "volume", "none"))
+        await disk.measure("c")
+        after = disk.held_bytes("c")
+        await disk.stop()
+        assert before is not None
+        assert after is not None
+        assert (before // MIB, after // MIB) == (1, 3)
+
+    asyncio.run(play())
+
+
 def test_container_that_goes_while_it_is_counted_is_not_told(tmp_path: Path) -> None:
     async def play() -> None:
         told: list[str] = []

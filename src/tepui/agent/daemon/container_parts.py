@@ -19,11 +19,12 @@ from tepui.agent.containers.isolation.gpus import Gpu
 from tepui.agent.containers.isolation.user_ranges import UserRanges
 from tepui.agent.containers.isolation.user_support import (
     WITHOUT_ROOT,
+    WITHOUT_ROOT_USERS,
     refusal_without_root,
     refuse_without_users,
 )
 from tepui.agent.containers.networks import Networks, NetworkSettings
-from tepui.agent.containers.oci.finding import find_runtime
+from tepui.agent.containers.oci.finding import OciProgram, find_runtime
 from tepui.agent.containers.oci.runtime import OciConfig, OciRuntime
 from tepui.agent.containers.process import ProcessRuntime
 from tepui.agent.containers.runtime import OnExit
@@ -36,11 +37,11 @@ from tepui.agent.containers.volumes.docker import DockerVolumes
 from tepui.agent.containers.volumes.secrets import Secrets
 from tepui.agent.daemon.container_options import ContainerOptions
 from tepui.agent.daemon.devices import Devices
-from tepui.agent.daemon.disk_usage import DiskUsage
+from tepui.agent.daemon.disk_usage import DiskUsage, nowhere
 from tepui.agent.daemon.docker_engine import DockerEngine
 from tepui.agent.daemon.grounds import Grounds
 from tepui.agent.daemon.options import AgentOptions
-from tepui.agent.daemon.provisioning import Provisioning
+from tepui.agent.daemon.provisioning import NO_NETWORKS, Provisioning
 from tepui.agent.daemon.specs import Specs
 from tepui.agent.daemon.usage import ContainerUsage
 from tepui.agent.launcher.cgroups import detect
@@ -61,6 +62,7 @@ class ContainerParts(Struct, frozen=True):
     docker: DockerEngine | None  # None: the operator does not want it
     runtimes: Runtimes
     images: Images
+    networks: Networks
     specs: Specs
     provisioning: Provisioning
     usage: ContainerUsage
@@ -78,6 +80,19 @@ class ContainerParts(Struct, frozen=True):
         if self.lacks.get(Kind.OCI):
             return self.lacks[Kind.OCI]
         return "" if Kind.OCI in self.kinds else "its --containerizers do not name 'oci'"
+
+    def lacking(self) -> dict[str, str]:
+        """What this machine does not do for containers, and why; known when `find_out` was called."""
+        found = {
+            "limits": self.runtimes.capabilities().unenforced,
+            "images": self.without_images(),
+            "docker": self.lacks.get(Kind.DOCKER, ""),
+        }
+        if not found["images"]:
+            is_root = os.geteuid() == 0
+            found["networks"] = self.networks.without_bridge() if is_root else NO_NETWORKS
+            found["users"] = "" if is_root else WITHOUT_ROOT_USERS
+        return {name: why for name, why in found.items() if why}
 
     async def find_out(self, *, awaits_docker: bool) -> None:
         """Know what this machine has. Called once, before anything else.
@@ -156,13 +171,7 @@ def container_parts(
     launcher = ProcessRuntime(config, on_exit)
     changes_directory = os.path.join(options.work_dir, "containers")
     image_directory = asked.image_directory or os.path.join(options.work_dir, "images")
-    program, missing = find_runtime()
-    if program is not None and program.is_rootless:
-        missing = refusal_without_root(changes_directory, image_directory)
-        if missing:
-            program = None
-        elif Kind.OCI in asked.kinds:
-            log.warning("containers_without_root lacks=%s", WITHOUT_ROOT)
+    program, missing = _oci_program(asked, changes_directory, image_directory)
     oci = OciRuntime(
         launcher,
         OciConfig(
@@ -193,7 +202,9 @@ def container_parts(
     )
     devices = Devices(asked.devices, gpus, os.path.join(options.work_dir, "gpus"))
     specs = Specs(asked, lacks, grounds, secrets, privileges, devices)
-    disk = DiskUsage(asked.disk_interval_ms, changes_directory)
+    disk = DiskUsage(
+        asked.disk_interval_ms, changes_directory, docker.changes if docker else nowhere
+    )
     layout = detect() if options.cgroups else None
     volumes = DockerVolumes(options.work_dir)
     provisioning = Provisioning(
@@ -204,6 +215,7 @@ def container_parts(
         docker,
         runtimes,
         images,
+        networks,
         specs,
         provisioning,
         ContainerUsage(runtimes, disk, layout, cgroup_root_of(config)),
@@ -215,6 +227,20 @@ def container_parts(
         asked.kinds,
         lacks,
     )
+
+
+def _oci_program(
+    asked: ContainerOptions, changes_directory: str, image_directory: str
+) -> tuple[OciProgram | None, str]:
+    """The runtime, or one sentence on what is missing; without root it is tried out."""
+    program, missing = find_runtime()
+    if program is None or not program.is_rootless or Kind.OCI not in asked.kinds:
+        return program, missing
+    missing = refusal_without_root(changes_directory, image_directory)
+    if missing:
+        return None, missing
+    log.warning("containers_without_root lacks=%s", WITHOUT_ROOT)
+    return program, ""
 
 
 def _docker(options: AgentOptions) -> DockerSettings:

@@ -25,6 +25,12 @@ PAUSE_S_MAX: Final = 1.0
 
 Measured = Callable[[str, int], None]
 Within = Callable[[], Iterable[str]]
+Elsewhere = Callable[[str], tuple[str, ...]]
+
+
+def nowhere(container_id: str) -> tuple[str, ...]:
+    """Nothing of the container is elsewhere."""
+    return ()
 
 
 class DiskUsage:
@@ -34,9 +40,13 @@ class DiskUsage:
     notice.
     """
 
-    def __init__(self, interval_ms: int, changes_directory: str) -> None:
+    def __init__(
+        self, interval_ms: int, changes_directory: str, elsewhere: Elsewhere = nowhere
+    ) -> None:
+        """What a container changed in its root is below `changes_directory`, or `elsewhere` says where."""
         self._interval_s = max(interval_ms, INTERVAL_MS_MIN) / 1000
         self._changes_directory = changes_directory
+        self._elsewhere = elsewhere
         self._places: dict[str, Callable[[], tuple[str, ...]]] = {}
         self._held: dict[str, int] = {}
         self._measured: Measured = lambda name, held_bytes: None
@@ -63,7 +73,7 @@ class DiskUsage:
 
         def places() -> tuple[str, ...]:
             names = (container_id, *within())
-            return (sandbox, *(f"{self._changes_directory}/{runtime_name(one)}" for one in names))
+            return (sandbox, *(place for one in names for place in self._changes_of(one)))
 
         self._places[container_id] = places
 
@@ -97,6 +107,10 @@ class DiskUsage:
         if is_done and container_id in self._places:
             self._held[container_id] = measurement.held_bytes
             self._measured(container_id, measurement.held_bytes)
+
+    def _changes_of(self, container_id: str) -> tuple[str, ...]:
+        own = f"{self._changes_directory}/{runtime_name(container_id)}"
+        return (own, *self._elsewhere(container_id))
 
     async def _watch(self) -> None:
         while True:

@@ -42,6 +42,10 @@ class DockerEngine:
             self._runtime = DockerRuntime(self._settings, self._on_exit)
         return self._runtime
 
+    def changes(self, container_id: str) -> tuple[str, ...]:
+        """Where on disk is what the Engine's container writes outside its sandbox; nothing of others."""
+        return () if self._runtime is None else self._runtime.changes(container_id)
+
     async def close(self) -> None:
         """Leave the Engine, and what it runs."""
         if self._runtime is not None:

@@ -30,6 +30,7 @@ class Endpoints:
         flags: Mapping[str, str],
         log_level: LogLevel,
         fetcher_metrics: Callable[[], dict[str, float]] = dict,
+        lacking: Callable[[], dict[str, str]] = dict,
     ) -> None:
         self._put = put
         self._requests = requests
@@ -38,6 +39,7 @@ class Endpoints:
         self._flags = flags
         self._process = ProcessApi(log_level)
         self._fetcher_metrics = fetcher_metrics
+        self._lacking = lacking
 
     def handlers(self) -> dict[str, Handler]:
         """All of them, by path."""
@@ -46,6 +48,7 @@ class Endpoints:
             "/containers": self.containers,
             "/monitor/statistics": self.statistics,
             "/flags": self.flags,
+            "/lacking": self.lacking,
             "/version": self.version,
             "/health": self.health,
             "/metrics/snapshot": self.snapshot,
@@ -92,6 +95,12 @@ class Endpoints:
 
     async def flags(self, request: Request) -> Response:
         return json({"flags": self._flags}, request)
+
+    async def lacking(self, request: Request) -> Response:
+        """What containers on this machine do without, and why. Mesos has no such thing."""
+        if request.rest:
+            return text(404, "404 Not Found.")
+        return json({"lacking": self._lacking()}, request)
 
     async def version(self, request: Request) -> Response:
         return json(self._version(), request)

@@ -153,6 +153,7 @@ class AgentDaemon:
             flags,
             self._log_level,
             fetcher.metrics,
+            parts.lacking,
         )
         self._reaching = Reaching(self._container_calls, self.containers)
         files_api = FilesApi(files)

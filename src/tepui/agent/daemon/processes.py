@@ -21,6 +21,7 @@ DIRECTORIES_MAX: Final = 1_000  # cgroups within that of a container
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 CGROUPS: Final = "/sys/fs/cgroup"
+NESTED: Final = "."  # between the ids of a pod and of a container in it
 
 
 class Process(Struct, frozen=True):
@@ -55,7 +56,10 @@ def _processes(found: FoundContainer) -> Processes:
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     memory = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
     listed: list[Process] = []
-    for pid in sorted(_pids(found.pid or 0))[:PROCESSES_MAX]:
+    pids = _pids(found.pid or 0)
+    if NESTED in found.container_id:
+        pids = _without_neighbours(found.pid or 0, pids)
+    for pid in sorted(pids)[:PROCESSES_MAX]:
         process = _read(pid)
         if process is not None:
             listed.append(process)
@@ -78,6 +82,21 @@ def _pids(first: int) -> set[int]:
             except OSError:
                 continue  # it has gone meanwhile
     return found or {first}
+
+
+def _without_neighbours(first: int, pids: set[int]) -> set[int]:
+    """Those of one container of a pod, whose cgroups are those of all of them."""
+    space = _pid_space(first)
+    if space is None or space == _pid_space(os.getpid()):
+        return pids & _descendants(first)
+    return {pid for pid in pids if _pid_space(pid) == space}
+
+
+def _pid_space(pid: int) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return None
 
 
 def _cgroup_of(pid: int) -> str | None:

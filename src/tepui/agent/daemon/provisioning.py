@@ -29,7 +29,14 @@ from tepui.agent.containers.runtime import Runtime
 from tepui.agent.containers.spec import ContainerSpec, Isolation, Mount, Users
 from tepui.agent.containers.specs.errors import Unsupported
 from tepui.agent.containers.specs.kinds import Kind, kind_of
-from tepui.agent.containers.specs.oci import NETWORK, NEW, USER, Ground, namespaces_of
+from tepui.agent.containers.specs.oci import (
+    NETWORK,
+    NEW,
+    USER,
+    Ground,
+    directory_of,
+    namespaces_of,
+)
 from tepui.agent.containers.specs.wanted import Wanted, wanted_of
 from tepui.agent.containers.volumes.docker import DockerVolume, DockerVolumes
 from tepui.agent.containers.volumes.mounts import Place, volume_mount
@@ -149,9 +156,13 @@ class Provisioning:
         ground = Ground(container_id=name, sandbox_inside=inside)
         self._grounds.know(ground)  # first, so that whatever follows is undone when this fails
         images = await self._pull(name, wanted, say)
-        ground = replace(ground, images=tuple(images.values()))
-        if wanted.image is not None:
-            ground = replace(ground, image=images[_name_of(wanted.image)])
+        image = None if wanted.image is None else images[_name_of(wanted.image)]
+        ground = replace(
+            ground,
+            image=image,
+            images=tuple(images.values()),
+            directory=directory_of(wanted, image),
+        )
         place = Place(
             sandbox=asked.directory,
             sandbox_inside=inside,
@@ -177,10 +188,10 @@ class Provisioning:
 
         In a network that was made without, there are none: it would not be theirs.
         """
-        joins = parent is not None and NETWORK in parent.shared and not wanted.networks
         if self._users is None or not (wanted.image or wanted.networks):
             return ground
-        if joins and parent is not None and parent.users is None:
+        is_in_hosts = parent is not None and parent.users is None and NETWORK in parent.shared
+        if is_in_hosts and not wanted.networks:
             return ground
         ground = replace(ground, users=self._users.take(ground.container_id))
         self._grounds.know(ground)

@@ -138,10 +138,8 @@ class Specs:
                 sandbox=ground.sandbox_inside,
                 home=who.home,
             )
-        place = ground.sandbox_inside if image is None else image.config.directory
-        inside = Inside(
-            uid=who.uid, gid=who.gid, groups=who.groups, directory=place or ground.sandbox_inside
-        )
+        place = ground.directory or ground.sandbox_inside
+        inside = Inside(uid=who.uid, gid=who.gid, groups=who.groups, directory=place)
         return replace(plain, user=None, environment=dict(environment), inside=inside)
 
     def _plain(self, action: LaunchContainer) -> ContainerSpec:

@@ -11,7 +11,7 @@ import pytest
 from tepui.agent.containers.docker.answers import wait_status_of
 from tepui.agent.containers.docker.body import builtins_of
 from tepui.agent.containers.docker.credentials import credentials_for
-from tepui.agent.containers.docker.parameters import FLAGS, REFUSED
+from tepui.agent.containers.docker.flags import FLAGS, REFUSED
 from tepui.agent.containers.docker.request import Request, request_of
 from tepui.agent.containers.docker.settings import DockerSettings
 from tepui.agent.containers.docker.streams import split_name

@@ -45,9 +45,16 @@ def test_as_much_is_held_as_du_says(tmp_path: Path) -> None:
 
 def test_what_is_not_there_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/")
-    (tmp_path / "file").write_text("x" * 9_000)
-    for name in ("none", "link", "file"):
+    for name in ("none", "link"):
         assert held_bytes(str(tmp_path / name)) == 0
+
+
+def test_single_file_counts_once(tmp_path: Path) -> None:
+    file, more = tmp_path / "file", filled(tmp_path / "more")
+    file.write_text("x" * 9_000)
+    os.link(file, more / "again")
+    assert held_bytes(str(file)) == du(file)
+    assert held_bytes(str(file), str(more)) == du(file, more)
 
 
 def test_deep_directories_need_no_descriptors_of_their_own(tmp_path: Path) -> None:

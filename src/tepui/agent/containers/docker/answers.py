@@ -65,6 +65,22 @@ class NetworkSettings(Struct, frozen=True, rename="pascal"):
     networks: dict[str, Endpoint | None] | None = None
 
 
+class GraphDriver(Struct, frozen=True, rename="pascal"):
+    """Where a container's root is kept: under other names with each storage driver."""
+
+    name: str = ""
+    data: dict[str, str] | None = None
+
+
+class Mounted(Struct, frozen=True, rename="pascal"):
+    """A mount of a container: `type` is bind, volume or tmpfs; `source` is on the host."""
+
+    type: str = ""
+    name: str = ""
+    source: str = ""
+    driver: str = ""
+
+
 class Inspected(Struct, frozen=True, rename="pascal"):
     """All about one container."""
 
@@ -75,6 +91,11 @@ class Inspected(Struct, frozen=True, rename="pascal"):
     host_config: HostConfig
     network_settings: NetworkSettings = NetworkSettings()
     log_path: str = ""
+    graph_driver: GraphDriver | None = None
+    mounts: list[Mounted] | None = None
+    hosts_path: str = ""
+    hostname_path: str = ""
+    resolv_conf_path: str = ""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -104,13 +125,14 @@ class Version(Struct, frozen=True, rename="pascal"):
 
 
 class Info(Struct, frozen=True, rename="pascal"):
-    """What the Engine's machine can do."""
+    """What the Engine's machine can do, and whether containers run on when the Engine ends."""
 
     cpu_shares: bool = field(default=False, name="CPUShares")
     cpu_quota: bool = field(default=False, name="CpuCfsQuota")
     memory_limit: bool = False
     pids_limit: bool = False
     cpu_set: bool = field(default=False, name="CPUSet")
+    live_restore_enabled: bool = False
 
 
 def wait_status_of(exit_code: int) -> int:
@@ -137,4 +159,15 @@ def exited_of(container_id: str, one: Inspected, text: str, *, oom: bool) -> Exi
         # Its cgroup is gone; but who was killed for want of memory had come to the limit.
         mem_peak_bytes=limit if oom else 0,
         text="; ".join(texts),
+    )
+
+
+def addresses_of(one: Inspected) -> tuple[str, ...]:
+    """Return a container's own addresses; none where it has the host's network."""
+    return tuple(
+        address
+        for endpoint in (one.network_settings.networks or {}).values()
+        if endpoint is not None
+        for address in (endpoint.ip_address, endpoint.ipv6_address)
+        if address
     )

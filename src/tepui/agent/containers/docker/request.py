@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tepui.agent.containers.docker import parameters
 from tepui.agent.containers.docker.body import (
     BindOptions,
     CreateBody,
@@ -15,6 +14,8 @@ from tepui.agent.containers.docker.body import (
     PortBinding,
     Ulimit,
 )
+from tepui.agent.containers.docker.draft import Draft
+from tepui.agent.containers.docker.parameters import apply
 from tepui.agent.containers.docker.settings import DockerSettings
 from tepui.agent.containers.spec import ContainerSpec, DockerOptions, Mount, Propagation
 from tepui.base.errors import HostError
@@ -96,8 +97,8 @@ def request_of(spec: ContainerSpec, settings: DockerSettings) -> Request:
     )
     _command(body, spec, options)
     _port_mappings(body, options)
-    draft = parameters.Draft(body, pull="always" if options.force_pull else "missing")
-    parameters.apply(draft, options.parameters)
+    draft = Draft(body, pull="always" if options.force_pull else "missing")
+    apply(draft, options.parameters)
     log = host_config.log_config
     return Request(body, draft.platform, draft.pull, log is not None and log.type == LOG_DRIVER)
 

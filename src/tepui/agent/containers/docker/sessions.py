@@ -12,6 +12,7 @@ import select
 import signal
 import socket as sockets
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -284,18 +285,21 @@ async def _end_of(pid: int) -> None:
         os.close(pidfd)
 
 
-def _with_descendants(pids: list[int]) -> set[int]:
-    """Return the processes, what they have started, and what that has."""
-    found: set[int] = set()
-    waiting = pids
+def _with_descendants(pids: list[int]) -> list[int]:
+    """Return the processes, what they have started, and what that has.
+
+    Whoever started another comes first: it has no time to see the other's end, and to go on after it.
+    """
+    found: dict[int, None] = {}
+    waiting = deque(pids)
     while waiting:
-        one = waiting.pop()
+        one = waiting.popleft()
         if one in found:
             continue
-        found.add(one)
+        found[one] = None
         for task in _tasks_of(one):
-            waiting += map(int, read(f"/proc/{one}/task/{task}/children").split())
-    return found
+            waiting.extend(map(int, read(f"/proc/{one}/task/{task}/children").split()))
+    return list(found)
 
 
 def _tasks_of(pid: int) -> list[str]:

@@ -7,7 +7,6 @@ Holds outlive the agent; after a restart the agent releases those of containers 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 import threading
@@ -27,7 +26,7 @@ from tepui.agent.containers.images.pulls import Progress, Pulls, name_of
 from tepui.agent.containers.images.reference import Reference
 from tepui.agent.containers.images.settings import ImageSettings
 from tepui.agent.containers.images.shared import in_thread
-from tepui.agent.containers.images.store import ImageRecord, LayerRecord, Store, remove_tree
+from tepui.agent.containers.images.store import ImageRecord, Store, remove_tree
 
 if TYPE_CHECKING:
     from tepui.agent.containers.images.registry import Http
@@ -125,11 +124,8 @@ class Images:
         """What was unpacked is safe from crashes of the machine; nobody waits for it."""
         try:
             while records := self._store.unsynced():
-                write = functools.partial(_write_synced, self._store, records)
-                safe = await in_thread(self._executor, write)
-                for record in safe:
-                    if record.chain_id in self._store.layers:
-                        self._store.layers[record.chain_id] = record
+                await in_thread(self._executor, lambda _: self._store.sync())
+                self._store.know_synced(records)
         except OSError:
             pass  # the next pull tries again
         finally:
@@ -327,9 +323,3 @@ class Images:
             raise ImageError(name, "pushing", str(error)) from None
         finally:
             await in_thread(self._executor, lambda _: remove_tree(temporary))
-
-
-def _write_synced(
-    store: Store, records: list[LayerRecord], is_stopped: threading.Event
-) -> list[LayerRecord]:
-    return store.write_synced(records)

@@ -124,6 +124,10 @@ class Http:
             ) from None
         except ValueError as error:  # aiohttp's and yarl's, for what is no URL
             raise Fault("connecting", f"'{url}' is not a URL: {error}") from None
+        except aiohttp.ClientConnectorError as error:
+            # aiohttp's own text has the host again, and the address of an object.
+            why = error.os_error.strerror or error.os_error
+            raise _passing(f"cannot connect to '{host}': {why}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _passing(f"'{host}': {str(error) or type(error).__name__}") from None
 

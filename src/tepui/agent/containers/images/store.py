@@ -159,17 +159,21 @@ class Store:
         """Return the layers that a crash of the machine would spoil."""
         return [record for record in self.layers.values() if record.boot_id]
 
-    def write_synced(self, records: Iterable[LayerRecord]) -> list[LayerRecord]:
-        """Return the records of these layers, which are safe now. In a thread. Raises OSError."""
+    def sync(self) -> None:
+        """All that was written before is safe from crashes of the machine. In a thread. Raises OSError."""
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _sync_file_system(descriptor)
         finally:
             os.close(descriptor)
-        safe = [msgspec.structs.replace(record, boot_id="") for record in records]
-        for record in safe:
-            self._write(self._record_path(record.chain_id), msgspec.json.encode(record))
-        return safe
+
+    def know_synced(self, records: Iterable[LayerRecord]) -> None:
+        """These layers are safe, but for those that are gone or were made anew meanwhile. Raises OSError."""
+        for record in records:
+            if self.layers.get(record.chain_id) is record:
+                safe = msgspec.structs.replace(record, boot_id="")
+                self._write(self._record_path(record.chain_id), msgspec.json.encode(safe))
+                self.layers[record.chain_id] = safe
 
     def check_layer(self, chain_id: str) -> bool:
         """Whether the layer is there. Raises Fault where another one has taken its short name."""

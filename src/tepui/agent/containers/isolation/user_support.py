@@ -17,6 +17,10 @@ PROGRAM = Path(launcher.__file__).with_name("try_users.py")
 TRY_S = 30.0
 # What containers of an agent that is not root do without.
 WITHOUT_ROOT = "limits, networks of their own, shared mounts, and more than one user in each"
+WITHOUT_ROOT_USERS = (
+    "more than one user in a container needs root, and this agent has none:"
+    " programs that switch to another one fail"
+)
 
 
 def refuse_without_users(
@@ -24,6 +28,8 @@ def refuse_without_users(
 ) -> None:
     """Containers with images can have user namespaces. Raises Refused, with one sentence on what is missing."""
     why = missing
+    if not why and program is not None and program.is_rootless:
+        why = "it needs root, and this agent has none"
     if not why and program is not None and not program.is_crun:
         why = "it needs crun, and this machine has only runc"
     if not why:

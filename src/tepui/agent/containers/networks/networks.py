@@ -87,6 +87,10 @@ class Networks:
         """The networks that this machine knows now."""
         return tuple(sorted(self._known()))
 
+    def without_bridge(self) -> str:
+        """Why the agent has no network of its own; '' where there is one."""
+        return f"there is no '{BRIDGE_NETWORK}': {self._no_bridge}" if self._no_bridge else ""
+
     def lacks(self, asked: Sequence[NetworkAsked]) -> str | None:
         """Why a container cannot be on these networks, as a sentence; None when it can."""
         if len(asked) > NETWORKS_MAX:

@@ -36,6 +36,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     user: ImageUser = ImageUser()  # known once it is launched
     hostname: str | None = None
     sandbox_inside: str  # where the container sees its sandbox
+    directory: str = ""  # where its program begins, and those of its sessions; '': in the sandbox
     users: Users | None = None  # of its user namespace, or of that of the containers within it
     mounts: tuple[Mount, ...] = ()
     namespaces: Mapping[str, str] = {}  # to join, or new ones: as Isolation has them
@@ -109,7 +110,7 @@ def oci_spec(
     shm_bytes = wanted.shm_bytes or (linux.shm_size or 0) * MIB or SHM_BYTES
     isolation = Isolation(
         layers=() if ground.image is None else ground.image.layers,
-        directory=_directory(wanted, image, ground),
+        directory=ground.directory or ground.sandbox_inside,
         uid=ground.user.uid,
         gid=ground.user.gid,
         groups=ground.user.groups,
@@ -156,11 +157,9 @@ def window_of(container: mesos.ContainerInfo | None) -> Window | None:
     return Window() if size is None else Window(rows=size.rows, columns=size.columns)
 
 
-def _directory(wanted: Wanted, image: ImageConfig | None, ground: Ground) -> str:
-    """Its working directory: as asked for, else the image's, else the sandbox."""
-    return (
-        wanted.directory or (image.directory if image is not None else "") or ground.sandbox_inside
-    )
+def directory_of(wanted: Wanted, image: Image | None) -> str:
+    """Where its program begins: as asked for, else as the image says; '' in the sandbox."""
+    return wanted.directory or ("" if image is None else image.config.directory)
 
 
 def _sandbox(plain: ContainerSpec, ground: Ground) -> tuple[Mount, ...]:

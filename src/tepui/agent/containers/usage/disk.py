@@ -1,4 +1,4 @@
-"""How much directories hold on disk, counted as du does, a piece at a time.
+"""How much directories, and single files, hold on disk, counted as du does, a piece at a time.
 
 Blocks count, not lengths; a file with several names counts once; links are not followed, and other file
 systems not entered. A container may do with its files whatever it likes meanwhile: one descriptor is open at
@@ -7,6 +7,7 @@ a time however deep they are, and what is moved away under it is left out until 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Generator
@@ -33,7 +34,7 @@ class _Level(Struct):
 
 
 class Measurement:
-    """One count of some directories: `step` until it says that it is done."""
+    """One count of some directories and files: `step` until it says that it is done."""
 
     def __init__(self, places: tuple[str, ...]) -> None:
         self.held_bytes = 0
@@ -55,10 +56,17 @@ class Measurement:
             try:
                 fd = os.open(place, _OPEN)
             except OSError:
-                continue  # it is gone, or was never made
+                self._file(place)
+                continue
             yield from self._tree(fd)
             if self._entries >= ENTRIES_MAX:
                 return
+
+    def _file(self, place: str) -> None:
+        with contextlib.suppress(OSError):  # it is gone, or was never made
+            found = os.lstat(place)
+            if stat.S_ISREG(found.st_mode):
+                self._count(found)
 
     def _tree(self, fd: int) -> Generator[bool]:
         """Count the directory `fd` with all that is in it; `fd` is closed then."""
@@ -132,7 +140,7 @@ class Measurement:
 
 
 def held_bytes(*places: str) -> int:
-    """Return what the directories hold."""
+    """Return what the directories and files hold."""
     measurement = Measurement(places)
     while not measurement.step():
         pass
