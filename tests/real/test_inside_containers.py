@@ -30,9 +30,9 @@ from tests.real.conftest import lacks
 from tests.real.container_images import WORKER, make_images
 from tests.real.container_lab import Lab, Scheduler, container
 from tests.real.docker_engine import docker_engine, make_image, why_not
+from tests.real.docker_lab import DockerLab, Network
 from tests.real.inside_lab import Done, cli, held, pids_of, session_traces, started
 from tests.real.ports import free_ports
-from tests.real.docker_lab import DockerLab, Network
 
 pytestmark = [pytest.mark.real, pytest.mark.apart]
 
