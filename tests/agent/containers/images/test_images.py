@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -71,6 +72,40 @@ def test_what_a_container_lives_on_stays_until_it_is_released(tmp_path: Path) ->
             assert images.list() == ()
             assert kept(store) == 0
             assert list((store / "holds").iterdir()) == []
+
+    asyncio.run(run())
+
+
+def test_a_container_with_image_volumes_keeps_all_its_images(tmp_path: Path) -> None:
+    async def run() -> None:
+        registry, store = archives(tmp_path, "a", "b"), tmp_path / "store"
+        async with images_in(store, registry=registry) as images:
+            for name in ("a", "b", "a"):
+                images.hold("c", await pull(images, name))
+            assert await images.prune() == ()
+        async with images_in(store, registry=registry) as images:
+            assert [one.containers for one in images.kept()] == [("c",), ("c",)]
+            for name in ("a", "b"):
+                with pytest.raises(ImageError, match="lives on it"):
+                    await images.remove(name)
+            images.release("c")
+            assert len(await images.prune()) == 2
+            assert kept(store) == 0
+
+    asyncio.run(run())
+
+
+def test_another_name_of_the_same_layers_is_removed_while_containers_run(tmp_path: Path) -> None:
+    async def run() -> None:
+        registry, store = archives(tmp_path, "a"), tmp_path / "store"
+        shutil.copy(tmp_path / "archives/a.tar", tmp_path / "archives/again.tar")
+        async with images_in(store, registry=registry) as images:
+            first, again = [await pull(images, name) for name in ("a", "again")]
+            assert first.layers == again.layers
+            images.hold("c", again)
+            await images.remove("a")
+            assert [one.image.name for one in images.kept()] == [again.name]
+            assert kept(store) == 2
 
     asyncio.run(run())
 

@@ -143,7 +143,7 @@ class Images:
         return record
 
     def hold(self, container_id: str, image: Image) -> None:
-        """The image's layers stay until the container is released, also after a restart.
+        """The image's layers stay until the container is released, also after a restart; it may hold several.
 
         Raises ImageError when they are gone: the image has to be pulled again.
         """
@@ -151,7 +151,7 @@ class Images:
         if record is None or self._store.image(record).layers != image.layers:
             record = self._with_layers(image)
         try:
-            self._store.hold(container_id, record.chain)
+            self._store.hold(container_id, record)
         except OSError as error:
             raise ImageError(image.name, "holding it", str(error)) from None
         self._store.use(record.name)
@@ -192,11 +192,10 @@ class Images:
         return tuple(self._kept(record) for _, record in sorted(self._store.images.items()))
 
     def _kept(self, record: ImageRecord) -> KeptImage:
-        holds = self._store.holds.items()
         return KeptImage(
             image=self._store.image(record),
             used_at_s=self._store.used_at_s.get(record.name, 0),
-            containers=tuple(container_id for container_id, held in holds if held == record.chain),
+            containers=self._store.holders(record),
         )
 
     def find(self, name: str) -> KeptImage | None:
@@ -213,10 +212,9 @@ class Images:
         found = self.find(name)
         if found is None:
             raise ImageError(name, "removing it", "it is not here")
-        full = found.image.name
-        if container_id := self._store.is_held(self._store.images[full]):
-            raise ImageError(name, "removing it", f"container '{container_id}' lives on it")
-        self._store.drop_image(full)
+        if found.containers:
+            raise ImageError(name, "removing it", f"container '{found.containers[0]}' lives on it")
+        self._store.drop_image(found.image.name)
         await self._remove_layers()
 
     async def prune(self, excluded: Collection[str] = ()) -> tuple[str, ...]:
@@ -250,9 +248,7 @@ class Images:
 
     def _candidates(self, excluded: Collection[str], recent_s: float) -> tuple[str, ...]:
         assert self._pulls is not None
-        needed = set(self._pulls.needed)
-        for chain in self._store.holds.values():
-            needed.update(chain)
+        needed = {*self._pulls.needed, *self._store.held_layers()}
         return collecting.candidates(
             self._store.images,
             self._store.used_at_s,

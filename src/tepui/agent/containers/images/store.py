@@ -63,9 +63,17 @@ class ImageRecord(Struct, frozen=True, kw_only=True):
     stamp: str = ""  # of a local archive: what it looked like when it was read
 
 
+class Held(Struct, frozen=True):
+    """An image that a container lives on, and the layers of it, which stay."""
+
+    name: str
+    digest: str
+    chain: tuple[str, ...]
+
+
 class _Hold(Struct, frozen=True):
     container_id: str
-    chain: tuple[str, ...]
+    images: tuple[Held, ...]  # its own and those of its volumes
 
 
 class Store:
@@ -78,7 +86,7 @@ class Store:
         self.directory = directory
         self.images: dict[str, ImageRecord] = {}  # by name
         self.layers: dict[str, LayerRecord] = {}  # by chain id
-        self.holds: dict[str, tuple[str, ...]] = {}  # by container: chain ids
+        self.holds: dict[str, tuple[Held, ...]] = {}  # by container
         self.used_at_s: dict[str, float] = {}  # by image
         self.boot_id = boot_id()
         self._made = itertools.count()
@@ -129,7 +137,7 @@ class Store:
         for path in list((self.directory / "holds").iterdir()):
             hold = _read(path, _Hold)
             if hold is not None:
-                self.holds[hold.container_id] = hold.chain
+                self.holds[hold.container_id] = hold.images
             else:
                 path.unlink()
 
@@ -191,8 +199,7 @@ class Store:
         needed = {*kept}
         for record in self.images.values():
             needed.update(record.chain)
-        for chain in self.holds.values():
-            needed.update(chain)
+        needed |= self.held_layers()
         dropped: list[Path] = []
         for chain_id in [chain_id for chain_id in self.layers if chain_id not in needed]:
             del self.layers[chain_id]
@@ -241,20 +248,32 @@ class Store:
             size_bytes=record.size_bytes,
         )
 
-    def is_held(self, record: ImageRecord) -> str:
-        """Return a container that lives on this image; '' if there is none."""
-        for container_id, chain in self.holds.items():
-            if chain == record.chain:
-                return container_id
-        return ""
+    def holders(self, record: ImageRecord) -> tuple[str, ...]:
+        """Return the containers that live on this image, not those of another name of the same layers."""
+        return tuple(
+            container_id
+            for container_id, images in self.holds.items()
+            if any((one.name, one.digest) == (record.name, record.digest) for one in images)
+        )
 
     # Holds
 
-    def hold(self, container_id: str, chain: tuple[str, ...]) -> None:
-        """The layers stay, also after a restart, until `release`. Raises OSError."""
-        content = msgspec.json.encode(_Hold(container_id, chain))
+    def hold(self, container_id: str, record: ImageRecord) -> None:
+        """The layers of this image too stay, also after a restart, until `release`. Raises OSError."""
+        held = Held(record.name, record.digest, record.chain)
+        before = self.holds.get(container_id, ())
+        if held in before:
+            return
+        images = (*before, held)
+        content = msgspec.json.encode(_Hold(container_id, images))
         self._write(self._hold_path(container_id), content)
-        self.holds[container_id] = chain
+        self.holds[container_id] = images
+
+    def held_layers(self) -> set[str]:
+        """Return the chain ids of all layers that containers live on."""
+        return {
+            chain_id for images in self.holds.values() for one in images for chain_id in one.chain
+        }
 
     def release(self, container_id: str) -> None:
         """The container holds nothing, if it ever did."""
