@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -115,3 +116,33 @@ def test_a_thread_is_told_to_stop_and_waited_for() -> None:
             assert ended.is_set()
 
     asyncio.run(run())
+
+
+def test_what_may_not_stop_is_done_although_its_caller_is_cancelled_before_it_begins() -> None:
+    async def run() -> None:
+        done: list[str] = []
+        free = threading.Event()
+
+        async def cancelled(name: str, *, may_stop: bool) -> None:
+            work = functools.partial(_note, done, name)
+            waiting = asyncio.create_task(in_thread(executor, work, may_stop=may_stop))
+            await asyncio.sleep(0)  # it has begun to wait
+            waiting.cancel()
+            await asyncio.sleep(0)
+            if not may_stop:
+                assert not waiting.done()
+                free.set()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(free.wait)
+            await cancelled("work", may_stop=True)
+            await cancelled("clearing up", may_stop=False)
+        assert done == ["clearing up"]
+
+    asyncio.run(run())
+
+
+def _note(done: list[str], name: str, _: threading.Event) -> None:
+    done.append(name)

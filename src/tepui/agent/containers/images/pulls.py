@@ -187,7 +187,8 @@ class Pulls:
             raise Fault(f"unpacking layer {at + 1} of {len(plan.chain)}", _cause(error)) from None
         finally:
             if made.exists():
-                await in_thread(self._executor, lambda _: remove_tree(made))
+                # Another layer's fault may cancel this one just now.
+                await in_thread(self._executor, lambda _: remove_tree(made), may_stop=False)
 
     def _gained(self, chain_id: str, size: int) -> None:
         self._fetched[chain_id] = size

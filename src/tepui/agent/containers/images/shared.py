@@ -64,10 +64,13 @@ async def _ended(task: asyncio.Future[T]) -> None:
         raise asyncio.CancelledError
 
 
-async def in_thread(executor: Executor, work: Callable[[threading.Event], T]) -> T:
+async def in_thread(
+    executor: Executor, work: Callable[[threading.Event], T], *, may_stop: bool = True
+) -> T:
     """Return what the work comes to, done in a thread.
 
-    When the caller is cancelled the event is set, and the work has ended before this returns.
+    When the caller is cancelled the event is set, and the work has ended, or will not begin, before this
+    returns. Unless it `may_stop` it is done to its end all the same: clearing up is.
     """
     is_stopped = threading.Event()
     queued = executor.submit(work, is_stopped)
@@ -75,8 +78,9 @@ async def in_thread(executor: Executor, work: Callable[[threading.Event], T]) ->
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        is_stopped.set()
-        queued.cancel()  # of no effect once it runs
+        if may_stop:
+            is_stopped.set()
+            queued.cancel()  # of no effect once it runs
         await _ended(future)
         if not future.cancelled():
             future.exception()
