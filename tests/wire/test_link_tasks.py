@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from tepui.wire import link, mesos
-from tepui.wire.link_tasks import at_length, reported
+from tepui.wire.link_tasks import reported
+from tests.wire.at_length import at_length, in_full
 
 Status = mesos.TaskStatus
 TaskState = mesos.TaskState
@@ -93,7 +94,7 @@ def test_it_is_the_same_after_its_way_over_the_link() -> None:
     reader = link.LinkReader()
     (heard,) = reader.from_agent(link.frame(link.in_short(said)))
     assert isinstance(heard, link.Return)
-    assert link.in_full(heard) == said
+    assert in_full(heard) == said
 
 
 def test_what_instances_of_a_service_have_alike_is_said_once() -> None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -21,7 +20,8 @@ from aiohttp.http_exceptions import LineTooLong
 from msgspec import Struct
 
 from tepui.sdk.errors import BadPeer, CallRefused, Disconnected, SdkError, Unreachable
-from tepui.sdk.http import CONNECT_TIMEOUT_S, REASON_BYTES_MAX
+from tepui.sdk.http import REASON_BYTES_MAX
+from tepui.sdk.one_agent import OneAgent
 from tepui.wire import agent, media, mesos
 
 CALL_TIMEOUT_S = 120.0  # the layers of many images may have to be removed
@@ -58,27 +58,15 @@ class _Step(Struct, frozen=True):
     error: str | None = None
 
 
-class ImageClient:
+class ImageClient(OneAgent):
     """One agent. Every call raises CallRefused, Unreachable or Disconnected, as OperatorClient's do."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        super().__init__(address)
         self._url = f"http://{address}"
-        self._http: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
-        self._http = aiohttp.ClientSession(timeout=timeout, read_bufsize=LINE_BYTES_MAX // 2)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.close()
+    def _new_session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(timeout=timeout, read_bufsize=LINE_BYTES_MAX // 2)
 
     async def images(self) -> tuple[Image, ...]:
         """All of them, by name."""
@@ -156,12 +144,11 @@ class ImageClient:
         kind: str = media.Media.JSON.value,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer of 200; the connection is closed unless all of it is read."""
-        assert self._http is not None, "the client is used within its context"
         headers = {"Content-Type": kind} if body else {}
         url = self._url + path
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                response = await self._http.request(
+                response = await self._open.request(
                     method, url, params=params, data=body or None, headers=headers
                 )
             try:

@@ -14,14 +14,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 import aiohttp
 
 from tepui.sdk.errors import BadPeer, CallRefused, Disconnected, Unreachable
-from tepui.sdk.http import CONNECT_TIMEOUT_S, REASON_BYTES_MAX, network_faults
+from tepui.sdk.http import REASON_BYTES_MAX, network_faults
+from tepui.sdk.one_agent import OneAgent
 from tepui.wire import agent, media, mesos
 from tepui.wire.agent import ProcessIO
 from tepui.wire.errors import Malformed
@@ -61,29 +60,16 @@ def window_message(rows: int, columns: int) -> ProcessIO:
     return ProcessIO(type=ProcessIO.Type.CONTROL, control=control)
 
 
-class ContainerClient:
+class ContainerClient(OneAgent):
     """One agent. Every call raises CallRefused, Unreachable or Disconnected, as OperatorClient's do."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        super().__init__(address)
         self._url = f"http://{address}/api/v1"
-        self._http: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
-        self._http = aiohttp.ClientSession(
-            timeout=timeout, connector=aiohttp.TCPConnector(limit=0, force_close=True)
-        )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.close()
+    def _new_session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        return aiohttp.ClientSession(timeout=timeout, connector=connector)
 
     @asynccontextmanager
     async def session(
@@ -177,11 +163,6 @@ class ContainerClient:
                 raise Disconnected(str(error)) from None
             raise
         return reader, writer
-
-    @property
-    def _open(self) -> aiohttp.ClientSession:
-        assert self._http is not None, "the client is used within its context"
-        return self._http
 
     async def _call(
         self, call: agent.Call, timeout_s: float | None = CALL_TIMEOUT_S

@@ -29,7 +29,7 @@ from msgspec import Struct
 import tepui
 from tepui.wire import mesos
 from tepui.wire.errors import Malformed
-from tepui.wire.link_tasks import Alike, ReportedTask, at_length, reported
+from tepui.wire.link_tasks import Alike, ReportedTask, reported
 from tepui.wire.message import Int32, Int64
 
 Decoded = TypeVar("Decoded")
@@ -288,19 +288,6 @@ def in_short(message: Reregister) -> Return:
         executors=message.executors,
         alike=alike,
         tasks=tasks,
-    )
-
-
-def in_full(message: Return) -> Reregister:
-    """The same at length. Raises IndexError when a task's number is not in `alike`."""
-    assert message.info.id is not None
-    return Reregister(
-        info=message.info,
-        version=message.version,
-        address=message.address,
-        frameworks=message.frameworks,
-        executors=message.executors,
-        tasks=at_length(message.info.id, message.alike, message.tasks),
     )
 
 

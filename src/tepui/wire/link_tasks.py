@@ -7,7 +7,7 @@ are more than three times as many bytes, and as much longer to read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
@@ -71,13 +71,6 @@ def reported(tasks: Iterable[mesos.Task]) -> tuple[tuple[Alike, ...], tuple[Repo
             every.append(alike)
         found.append(_reported(task, number))
     return tuple(every), tuple(found)
-
-
-def at_length(
-    agent_id: mesos.AgentID, alike: Sequence[Alike], tasks: Iterable[ReportedTask]
-) -> tuple[mesos.Task, ...]:
-    """The tasks that were `reported`. Raises IndexError for one whose number is not in `alike`."""
-    return tuple(_at_length(agent_id, alike[task.number], task) for task in tasks)
 
 
 def statuses_of(
@@ -169,26 +162,3 @@ def _short(
         container_status=container if short.has_container else None,
     )
     return short if said == bare else msgspec.structs.replace(short, whole=bare)
-
-
-def _at_length(agent_id: mesos.AgentID, alike: Alike, task: ReportedTask) -> mesos.Task:
-    task_id = mesos.TaskID(task.task_id)
-    return mesos.Task(
-        name=alike.name,
-        task_id=task_id,
-        framework_id=mesos.FrameworkID(alike.framework_id),
-        executor_id=None if task.executor_id is None else mesos.ExecutorID(task.executor_id),
-        agent_id=agent_id,
-        state=task.state,
-        resources=alike.resources,
-        statuses=statuses_of(task, task_id, agent_id, task.container_status),
-        status_update_state=task.update_state,
-        status_update_uuid=task.update_uuid,
-        labels=alike.labels,
-        discovery=alike.discovery,
-        container=alike.container,
-        health_check=alike.health_check,
-        kill_policy=alike.kill_policy,
-        user=alike.user,
-        limits=alike.limits,
-    )

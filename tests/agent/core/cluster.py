@@ -20,6 +20,7 @@ from tepui.agent.core.step import step
 from tepui.base.ids import Uuids
 from tepui.resources import parse_attributes, parse_resources
 from tepui.wire import executor, link, mesos
+from tests.wire.at_length import in_full
 
 A = TypeVar("A", bound=Action)
 
@@ -178,7 +179,7 @@ def run_tasks(
 def messages(actions: Iterable[Action]) -> list[link.FromAgent]:
     """What the master is told; of an agent that is back, at length."""
     sent = [action.message for action in actions if isinstance(action, SendToMaster)]
-    return [link.in_full(one) if isinstance(one, link.Return) else one for one in sent]
+    return [in_full(one) if isinstance(one, link.Return) else one for one in sent]
 
 
 def statuses(actions: Iterable[Action]) -> list[mesos.TaskStatus]:
